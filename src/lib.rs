@@ -1,5 +1,50 @@
 //! DTLS 1.2 and DTLS 1.3 for programs that own their event loop: datagrams and the time go in,
-//! datagrams, events and the next deadline come out.
+//! datagrams, events and the next deadline come out. No socket, no thread, no clock, no system TLS library.
+//!
+//! * [`ClientConfig`] and [`ServerConfig`] hold what the application chose, in rustls' types; verification of the peer cannot
+//!   be forgotten.
+//! * [`Connection`] is one association. Its documentation tells the order of calls.
+//!
+//! # The house
+//!
+//! A module imports only what is drawn below it:
+//!
+//! ```text
+//!               connection                5  one association; composes the three below
+//!    record      flight      handshake    4  siblings: no arrow between them
+//!         \        |        /   |
+//!          \       |   config / verify    3, 2  what the application chose; who the peer is
+//!           \      |   /
+//!              crypto                     1  what the protocol needs from cryptography
+//!              wire   error               0  bytes <-> values; errors by blame
+//! ```
+//!
+//! * `record` protects one record at a time: it knows keys, epochs and replay, and no handshake message.
+//! * `flight` delivers handshake messages reliably: it fragments, reassembles, acknowledges and retransmits, and knows no
+//!   key and no version.
+//! * `handshake` is pure, *state × input → next state + effects*: it sees whole messages, and no record, timer or datagram.
+//!
+//! Both versions share `record`, `flight` and `connection`; what differs is data, or stands in files whose names end in
+//! `12` or `13`.
+//!
+//! # Standards
+//!
+//! DTLS 1.3 is RFC 9147 as corrected by draft-ietf-tls-rfc9147bis, over RFC 8446; DTLS 1.2 is RFC 6347, over RFC 5246 with
+//! RFC 7627, and as BCP 195 (RFC 9325) restricts it: ECDHE with AEAD only, no renegotiation, no compression.
+//!
+//! Deviations, each with its reason where it is made:
+//!
+//! * In DTLS 1.2 a peer's repeated messages make us send our flight again only after the handshake (RFC 6347 §4.2.4 would do it
+//!   during the handshake too): the timer does the work, and a forger cannot make us send.
+//! * Only the receive keys immediately before the current ones are kept, for four minutes at most, or those of the handshake
+//!   until the peer has not repeated its last flight for so long (draft-ietf-tls-rfc9147bis §4.2.1 would let more be kept).
+//! * A KeyUpdate of ours that is on its way answers a peer's request for one (RFC 9846 §4.7.3 would send another when two
+//!   cross): either way both ends have new keys.
+//! * Keying material is exported for an empty label too, in DTLS 1.3 though `HkdfLabel` would want one octet more of it
+//!   (RFC 8446 §7.1; the prefix "dtls13" has six).
+//! * The key usage of the peer's certificate is its verifier's business: rustls' do not look at it (RFC 8446 §4.4.2.2 wants
+//!   digitalSignature where the extension is present), and nothing here does.
+//! * A flight is sent in one burst, however long (RFC 9147 §5.8.3 suggests ten records).
 
 #![forbid(unsafe_code)]
 // No panic on any input, configuration or order of calls. Test modules may panic.
@@ -20,3 +65,16 @@
         clippy::disallowed_methods
     )
 )]
+
+mod error;
+mod wire;
+
+pub use error::{ApiMisuse, Discard, Error, PeerIncompatible, PeerMisbehaved, PlaintextFault};
+pub use wire::{
+    AlertDescription, CipherSuite, KeyUpdateRequest, Malformed, NamedGroup, ProtocolVersion, SignatureScheme,
+};
+
+/// The code in README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
