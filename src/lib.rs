@@ -66,6 +66,7 @@
     )
 )]
 
+mod crypto;
 mod error;
 mod wire;
 
