@@ -66,11 +66,20 @@
     )
 )]
 
+mod config;
 mod crypto;
 mod error;
+mod verify;
 mod wire;
 
+pub use config::{
+    ClientConfig, ClientConfigBuilder, ClientHello, ConfigError, DangerousClientConfigBuilder, DataSize,
+    ExtendedMasterSecret, KeyShares, PartialAcks, PlaintextFaults, Preference, ResolvesServerCert, ServerConfig,
+    ServerConfigBuilder, ServerNameAcknowledgement, TimeoutPolicy, TransportConfig, UnofferedProtocol, WantsClientAuth,
+    WantsServerCert,
+};
 pub use error::{ApiMisuse, Discard, Error, PeerIncompatible, PeerMisbehaved, PlaintextFault};
+pub use verify::{Fingerprint, InvalidFingerprint};
 pub use wire::{
     AlertDescription, CipherSuite, KeyUpdateRequest, Malformed, NamedGroup, ProtocolVersion, SignatureScheme,
 };

@@ -1,0 +1,303 @@
+//! A client's configuration and its builder.
+
+use super::common::{
+    Common, ExtendedMasterSecret, certified_key, common_settings, default_provider, provider_schemes, schemes,
+};
+use super::{ConfigError, TransportConfig};
+use crate::crypto::suites::Suite;
+use crate::error::Error;
+use crate::verify::{Fingerprint, PeerVerified, ServerIdentity};
+use crate::wire::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::time_provider::TimeProvider;
+use rustls::{KeyLog, RootCertStore};
+use std::sync::Arc;
+
+/// What a client offers and whom it trusts; shared by any number of associations.
+///
+/// Built in two steps, neither of which can be left out: how the server is verified, and whether the client has a
+/// certificate of its own.
+///
+/// ```no_run
+/// use rustls::RootCertStore;
+/// use rustls::pki_types::{CertificateDer, pem::PemObject};
+/// use std::sync::Arc;
+/// use udtls::ClientConfig;
+///
+/// // What comes as PEM is read with rustls' own `pki_types`.
+/// let mut roots = RootCertStore::empty();
+/// roots.add(CertificateDer::from_pem_file("ca.pem")?)?;
+///
+/// let mut config = ClientConfig::builder().with_root_certificates(roots)?.with_no_client_auth();
+/// config.set_alpn_protocols(vec![b"coap".to_vec()])?;
+/// let config = Arc::new(config);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    common: Common,
+    identity: ServerIdentity,
+    certificate: OwnCertificate,
+    server_name: ServerNameIndication,
+    unoffered_protocol: UnofferedProtocol,
+}
+
+/// What a client does with an application protocol that the server selects without its having been offered
+/// (RFC 7301 §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum UnofferedProtocol {
+    /// It ends the handshake with illegal_parameter.
+    #[default]
+    Refused,
+    /// It takes it, and the application sees what to make of it: for servers that only know one protocol and always name it.
+    Accepted,
+}
+
+/// Which key shares the first ClientHello brings (RFC 8446 §4.2.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum KeyShares {
+    /// One of the best classical group: a small ClientHello that fits any datagram. A server that prefers a post-quantum
+    /// hybrid, and asks again anyway for its cookie, asks for that.
+    #[default]
+    Classical,
+    /// One of the best group of all, with its classical half, so that the hybrid costs no round trip with any server. The
+    /// ClientHello takes two datagrams. Where post-quantum is a must, leave only hybrids in
+    /// [`set_groups`](ClientConfig::set_groups): a server may otherwise choose the classical half.
+    HybridFirst,
+}
+
+/// Whether the server's name is sent (RFC 6066 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ServerNameIndication {
+    Sent,
+    Withheld,
+}
+
+/// The client's own certificate.
+#[derive(Clone, Debug)]
+enum OwnCertificate {
+    None,
+    Resolver(Arc<dyn ResolvesClientCert>),
+}
+
+impl ClientConfig {
+    /// Starts with the process' default provider, or aws-lc-rs if there is none.
+    pub fn builder() -> ClientConfigBuilder {
+        Self::builder_with_provider(default_provider())
+    }
+
+    /// Starts with this provider of cryptography.
+    pub fn builder_with_provider(provider: Arc<CryptoProvider>) -> ClientConfigBuilder {
+        ClientConfigBuilder { provider }
+    }
+
+    common_settings!();
+
+    /// Which key shares the first ClientHello brings.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoHybridGroup`] if a hybrid share is wanted, and DTLS 1.3 is not spoken or the first group is no
+    /// hybrid; so do [`Self::set_groups`] and [`Self::set_versions`] from then on.
+    pub fn set_key_shares(&mut self, key_shares: KeyShares) -> Result<&mut Self, ConfigError> {
+        self.common.set_key_shares(key_shares)?;
+        Ok(self)
+    }
+
+    /// Withholds the server's name from the ClientHello. It is still checked against the certificate.
+    pub fn withhold_server_name(&mut self) -> &mut Self {
+        self.server_name = ServerNameIndication::Withheld;
+        self
+    }
+
+    /// What becomes of an application protocol that was not offered. A client that offers none refuses any answer.
+    pub fn set_unoffered_protocol(&mut self, unoffered: UnofferedProtocol) -> &mut Self {
+        self.unoffered_protocol = unoffered;
+        self
+    }
+
+    /// Whether an association with a server of this name can be verified.
+    pub(crate) fn check_server_name(&self, name: Option<&ServerName<'_>>) -> Result<(), ConfigError> {
+        match name {
+            None if self.identity.needs_name() => Err(ConfigError::ServerNameRequired),
+            _ => Ok(()),
+        }
+    }
+
+    /// Judges the server's chain.
+    pub(crate) fn verify_server(
+        &self,
+        chain: &[CertificateDer<'_>],
+        name: Option<&ServerName<'_>>,
+    ) -> Result<PeerVerified, Error> {
+        self.identity.verify(chain, name, self.now())
+    }
+
+    pub(crate) fn named_groups(&self) -> &[NamedGroup] {
+        &self.common.named_groups
+    }
+
+    pub(crate) const fn key_shares(&self) -> KeyShares {
+        self.common.key_shares
+    }
+
+    pub(crate) const fn unoffered_protocol(&self) -> UnofferedProtocol {
+        self.unoffered_protocol
+    }
+
+    pub(crate) fn sends_server_name(&self) -> bool {
+        self.server_name == ServerNameIndication::Sent
+    }
+
+    /// The client's certificate for a server that names these authorities and accepts these schemes.
+    pub(crate) fn client_certificate(
+        &self,
+        authorities: &[&[u8]],
+        schemes: &[rustls::SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        match &self.certificate {
+            OwnCertificate::None => None,
+            // An empty chain would look like a refusal, and be followed by a signature.
+            OwnCertificate::Resolver(resolver) => {
+                resolver.resolve(authorities, schemes).filter(|certified| !certified.cert.is_empty())
+            }
+        }
+    }
+
+    /// Whether there may be a client certificate at all.
+    pub(crate) fn has_client_certificate(&self) -> bool {
+        match &self.certificate {
+            OwnCertificate::None => false,
+            OwnCertificate::Resolver(resolver) => resolver.has_certs(),
+        }
+    }
+}
+
+/// First step: how the server is verified.
+#[derive(Clone, Debug)]
+pub struct ClientConfigBuilder {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ClientConfigBuilder {
+    /// By a chain to one of these roots and by its name (RFC 5280, RFC 9525).
+    ///
+    /// # Errors
+    /// [`ConfigError::EmptyRootStore`].
+    pub fn with_root_certificates(self, roots: impl Into<Arc<RootCertStore>>) -> Result<WantsClientAuth, ConfigError> {
+        let roots = roots.into();
+        if roots.is_empty() {
+            return Err(ConfigError::EmptyRootStore);
+        }
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, self.provider.clone())
+            .build()
+            .map_err(|_| ConfigError::BadVerifier)?;
+        self.with_webpki_verifier(verifier)
+    }
+
+    /// By rustls' verifier, with revocation lists for instance.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the provider lacks what a handshake needs.
+    pub fn with_webpki_verifier(self, verifier: Arc<WebPkiServerVerifier>) -> Result<WantsClientAuth, ConfigError> {
+        self.with_verifier(verifier)
+    }
+
+    /// By the end-entity certificate itself, which must be one of these: what WebRTC does (RFC 8122 §5).
+    ///
+    /// # Errors
+    /// [`ConfigError::NoFingerprint`].
+    pub fn with_peer_fingerprints(
+        self,
+        fingerprints: impl IntoIterator<Item = Fingerprint>,
+    ) -> Result<WantsClientAuth, ConfigError> {
+        let fingerprints: Arc<[_]> = fingerprints.into_iter().collect();
+        if fingerprints.is_empty() {
+            return Err(ConfigError::NoFingerprint);
+        }
+        let schemes = provider_schemes(&self.provider);
+        let common = Common::new(self.provider, schemes)?;
+        Ok(WantsClientAuth { common, identity: ServerIdentity::Fingerprints(fingerprints) })
+    }
+
+    /// Ways to verify that are easily got wrong.
+    pub fn dangerous(self) -> DangerousClientConfigBuilder {
+        DangerousClientConfigBuilder { builder: self }
+    }
+
+    fn with_verifier(self, verifier: Arc<dyn ServerCertVerifier>) -> Result<WantsClientAuth, ConfigError> {
+        if verifier.requires_raw_public_keys() {
+            return Err(ConfigError::RawPublicKey);
+        }
+        let schemes = schemes(&self.provider, &verifier.supported_verify_schemes());
+        let common = Common::new(self.provider, schemes)?;
+        Ok(WantsClientAuth { common, identity: ServerIdentity::Verifier(verifier) })
+    }
+}
+
+/// Verification by the application's own code.
+#[derive(Clone, Debug)]
+pub struct DangerousClientConfigBuilder {
+    builder: ClientConfigBuilder,
+}
+
+impl DangerousClientConfigBuilder {
+    /// By this verifier. Only `verify_server_cert` and `supported_verify_schemes` are called: signatures of the handshake are
+    /// checked by udtls against the key in the certificate, with the provider's algorithms.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoSignatureScheme`] if the verifier supports none.
+    pub fn with_custom_certificate_verifier(
+        self,
+        verifier: Arc<dyn ServerCertVerifier>,
+    ) -> Result<WantsClientAuth, ConfigError> {
+        self.builder.with_verifier(verifier)
+    }
+}
+
+/// Second step: whether the client has a certificate of its own.
+#[derive(Clone, Debug)]
+pub struct WantsClientAuth {
+    common: Common,
+    identity: ServerIdentity,
+}
+
+impl WantsClientAuth {
+    /// It has none.
+    pub fn with_no_client_auth(self) -> ClientConfig {
+        self.build(OwnCertificate::None)
+    }
+
+    /// It has this one, end entity first.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the chain is empty, the key cannot be used or is another certificate's.
+    pub fn with_client_auth_cert(
+        self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<ClientConfig, ConfigError> {
+        let certified = certified_key(chain, key, &self.common.provider)?;
+        Ok(self.build(OwnCertificate::Resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)))))
+    }
+
+    /// It chooses one when a server asks.
+    pub fn with_client_cert_resolver(self, resolver: Arc<dyn ResolvesClientCert>) -> ClientConfig {
+        self.build(OwnCertificate::Resolver(resolver))
+    }
+
+    fn build(self, certificate: OwnCertificate) -> ClientConfig {
+        ClientConfig {
+            common: self.common,
+            identity: self.identity,
+            certificate,
+            server_name: ServerNameIndication::Sent,
+            unoffered_protocol: UnofferedProtocol::default(),
+        }
+    }
+}

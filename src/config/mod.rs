@@ -1,0 +1,100 @@
+//! Floor 3: what the application chose, checked when it is chosen. Shared by `Arc` among all associations.
+
+mod client;
+mod common;
+mod server;
+mod transport;
+
+pub use client::{
+    ClientConfig, ClientConfigBuilder, DangerousClientConfigBuilder, KeyShares, UnofferedProtocol, WantsClientAuth,
+};
+pub use common::ExtendedMasterSecret;
+pub use server::{
+    ClientHello, Preference, ResolvesServerCert, ServerConfig, ServerConfigBuilder, ServerNameAcknowledgement,
+    WantsServerCert,
+};
+pub use transport::{DataSize, PartialAcks, PlaintextFaults, TimeoutPolicy, TransportConfig};
+
+use std::fmt;
+
+/// Why a configuration cannot work. Each says what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No cipher suite is left for the versions chosen.
+    NoCipherSuite,
+    /// No key exchange group is left for the versions chosen.
+    NoGroup,
+    /// No protocol version was chosen, or an unknown one.
+    NoVersion,
+    /// No signature scheme to accept the peer by.
+    NoSignatureScheme,
+    /// No certificate to present.
+    EmptyCertificateChain,
+    /// No root certificate to trust.
+    EmptyRootStore,
+    /// No fingerprint to accept.
+    NoFingerprint,
+    /// The private key cannot be read, or is of a kind that the provider lacks.
+    BadPrivateKey,
+    /// The certificate cannot be read.
+    BadCertificate,
+    /// The private key is not that of the first certificate.
+    KeyDoesNotFitCertificate,
+    /// The verifier could not be built of these roots and revocation lists.
+    BadVerifier,
+    /// The verifier works with raw public keys (RFC 7250), which are not supported.
+    RawPublicKey,
+    /// The first key share must be a post-quantum hybrid's, and DTLS 1.3 is not spoken or the first group is none.
+    NoHybridGroup,
+    /// A memory bound below what a handshake needs.
+    LimitTooSmall {
+        /// The least that works, in octets.
+        floor: usize,
+    },
+    /// An application protocol's name is empty or longer than 255 octets, or there are too many.
+    BadAlpnProtocol,
+    /// The MTU is under the floor.
+    MtuTooSmall {
+        /// The least that works.
+        floor: usize,
+    },
+    /// The initial timeout is zero or longer than the longest.
+    BadTimeout,
+    /// The server's certificate is judged by name, and no name was given.
+    ServerNameRequired,
+    /// The provider could not give randomness or a key.
+    Provider,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::NoCipherSuite => "no cipher suite is left: enable one that the chosen versions have",
+            Self::NoGroup => "no key exchange group is left: enable one that the chosen versions have",
+            Self::NoVersion => "choose DTLS 1.2, DTLS 1.3 or both",
+            Self::NoSignatureScheme => "no signature scheme is left: the verifier or the provider must support one",
+            Self::EmptyCertificateChain => "give at least one certificate",
+            Self::EmptyRootStore => "give at least one root certificate",
+            Self::NoFingerprint => "give at least one fingerprint",
+            Self::BadPrivateKey => "the private key cannot be used: give PKCS#8, PKCS#1 or SEC 1 of a supported kind",
+            Self::BadCertificate => "the first certificate cannot be read: give X.509 in DER",
+            Self::KeyDoesNotFitCertificate => "the private key does not belong to the first certificate of the chain",
+            Self::BadVerifier => "no verifier can be built of these roots and revocation lists",
+            Self::RawPublicKey => "raw public keys are not supported: use a verifier of certificates",
+            Self::NoHybridGroup => "for a post-quantum key share speak DTLS 1.3 and put a hybrid group first",
+            Self::LimitTooSmall { floor } => return write!(f, "the limit must be at least {floor} octets"),
+            Self::BadAlpnProtocol => "protocol names have 1 to 255 octets, and all of them together 16 KiB at most",
+            Self::MtuTooSmall { floor } => return write!(f, "the MTU must be at least {floor} octets"),
+            Self::BadTimeout => "the initial timeout must be above zero and no longer than the longest",
+            Self::ServerNameRequired => "give the server's name, by which its certificate is judged",
+            Self::Provider => "the cryptography provider failed: no randomness or no key",
+        };
+        f.write_str(text)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+//! A server's configuration and its builder.
+
+use super::common::{
+    Common, ExtendedMasterSecret, certified_key, common_settings, default_provider, provider_schemes, schemes,
+};
+use super::{ConfigError, TransportConfig};
+use crate::crypto::suites::Suite;
+use crate::error::Error;
+use crate::verify::{ClientAuth, ClientIdentity, Fingerprint, PeerVerified};
+use crate::wire::{
+    CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme, extensions::List16,
+    hello::ClientHello as WireClientHello,
+};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
+use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::sign::CertifiedKey;
+use rustls::time_provider::TimeProvider;
+use rustls::{DistinguishedName, KeyLog};
+use std::fmt;
+use std::sync::Arc;
+
+/// What a server offers and whom it trusts; shared by any number of associations.
+///
+/// Built in two steps, neither of which can be left out: whether and how clients are verified, and the server's own
+/// certificate.
+///
+/// ```no_run
+/// use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+/// use std::sync::Arc;
+/// use udtls::{ProtocolVersion, ServerConfig};
+///
+/// // What comes as PEM is read with rustls' own `pki_types`.
+/// let chain = CertificateDer::pem_file_iter("chain.pem")?.collect::<Result<Vec<_>, _>>()?;
+/// let key = PrivateKeyDer::from_pem_file("key.pem")?;
+///
+/// let mut config = ServerConfig::builder().with_no_client_auth()?.with_single_cert(chain, key)?;
+/// config.set_versions(&[ProtocolVersion::DTLS1_3])?;
+/// let config = Arc::new(config);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    common: Common,
+    identity: ClientIdentity,
+    certificates: Arc<dyn ResolvesServerCert>,
+    preference: Preference,
+    server_name: ServerNameAcknowledgement,
+}
+
+/// Whether a server tells a client that it made use of the name that the client wants (RFC 6066 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ServerNameAcknowledgement {
+    /// By an empty extension, as RFC 6066 has it.
+    #[default]
+    Sent,
+    /// Not at all: for a server to which names mean nothing.
+    Omitted,
+}
+
+/// Whose order decides among the cipher suites that both sides have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Preference {
+    /// The client's, who knows whether its processor has AES.
+    #[default]
+    Client,
+    /// The server's.
+    Server,
+}
+
+/// Chooses the server's certificate for a client.
+pub trait ResolvesServerCert: fmt::Debug + Send + Sync {
+    /// The chain and key for this client, or `None` to refuse it with `handshake_failure`.
+    fn resolve(&self, client_hello: &ClientHello<'_>) -> Option<Arc<CertifiedKey>>;
+}
+
+/// What a client says of itself before anything is decided.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientHello<'a> {
+    hello: &'a WireClientHello<'a>,
+    schemes: &'a [SignatureScheme],
+}
+
+impl<'a> ClientHello<'a> {
+    /// The name of the server that the client wants, if it says one and if that is a DNS name (RFC 6066 §3).
+    pub fn server_name(&self) -> Option<&'a str> {
+        let name = self.hello.known.server_name.and_then(|name| std::str::from_utf8(name).ok())?;
+        DnsName::try_from(name).ok().map(|_| name)
+    }
+
+    /// The signature schemes that the client verifies, best first, as far as they may be used in the version chosen.
+    pub fn signature_schemes(&self) -> &'a [SignatureScheme] {
+        self.schemes
+    }
+
+    /// The application protocols that the client offers, best first (RFC 7301).
+    pub fn alpn_protocols(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.hello.known.protocols.into_iter().flat_map(|names| names.iter())
+    }
+
+    /// The cipher suites that the client offers, best first.
+    pub fn cipher_suites(&self) -> impl Iterator<Item = CipherSuite> {
+        self.hello.cipher_suites.iter()
+    }
+
+    /// The groups that the client offers, best first.
+    pub fn named_groups(&self) -> impl Iterator<Item = NamedGroup> {
+        self.hello.known.supported_groups.into_iter().flat_map(|list: List16<'a, NamedGroup>| list.iter())
+    }
+
+    /// Whether the key can sign for this client.
+    fn accepts(&self, certified: &CertifiedKey) -> bool {
+        let schemes: Vec<_> = self.schemes.iter().map(|scheme| (*scheme).into()).collect();
+        certified.key.choose_scheme(&schemes).is_some()
+    }
+}
+
+impl ServerConfig {
+    /// Starts with the process' default provider, or aws-lc-rs if there is none.
+    pub fn builder() -> ServerConfigBuilder {
+        Self::builder_with_provider(default_provider())
+    }
+
+    /// Starts with this provider of cryptography.
+    pub fn builder_with_provider(provider: Arc<CryptoProvider>) -> ServerConfigBuilder {
+        ServerConfigBuilder { provider }
+    }
+
+    common_settings!();
+
+    /// Whose order decides among cipher suites.
+    pub fn set_cipher_preference(&mut self, preference: Preference) -> &mut Self {
+        self.preference = preference;
+        self
+    }
+
+    pub(crate) const fn cipher_preference(&self) -> Preference {
+        self.preference
+    }
+
+    /// Whether the name that a client wants is acknowledged.
+    pub fn set_server_name_acknowledgement(&mut self, acknowledgement: ServerNameAcknowledgement) -> &mut Self {
+        self.server_name = acknowledgement;
+        self
+    }
+
+    pub(crate) fn acknowledges_server_name(&self) -> bool {
+        self.server_name == ServerNameAcknowledgement::Sent
+    }
+
+    /// Whether clients show a certificate.
+    pub(crate) fn client_auth(&self) -> ClientAuth {
+        self.identity.client_auth()
+    }
+
+    /// Judges a client's chain.
+    pub(crate) fn verify_client(&self, chain: &[CertificateDer<'_>]) -> Result<PeerVerified, Error> {
+        self.identity.verify(chain, self.now())
+    }
+
+    /// The distinguished names to hint at in a CertificateRequest.
+    pub(crate) fn client_authorities(&self) -> &[DistinguishedName] {
+        self.identity.authorities()
+    }
+
+    /// The certificate for a client that can verify these schemes in the version chosen.
+    pub(crate) fn resolve_certificate(
+        &self,
+        hello: &WireClientHello<'_>,
+        schemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        self.certificates.resolve(&ClientHello { hello, schemes }).filter(|certified| !certified.cert.is_empty())
+    }
+}
+
+/// First step: whether and how clients are verified.
+#[derive(Clone, Debug)]
+pub struct ServerConfigBuilder {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerConfigBuilder {
+    /// Clients are not asked for a certificate.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the provider lacks what a handshake needs.
+    pub fn with_no_client_auth(self) -> Result<WantsServerCert, ConfigError> {
+        let schemes = provider_schemes(&self.provider);
+        self.build(ClientIdentity::Unasked, schemes)
+    }
+
+    /// By this verifier, which also says whether a certificate must come: rustls' `WebPkiClientVerifier`, or one's own, of which
+    /// only `verify_client_cert`, the hints and `supported_verify_schemes` are called.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoSignatureScheme`] if the verifier asks for certificates and supports none.
+    pub fn with_client_cert_verifier(
+        self,
+        verifier: Arc<dyn ClientCertVerifier>,
+    ) -> Result<WantsServerCert, ConfigError> {
+        // A verifier that does not ask may panic when asked for more.
+        if !verifier.offer_client_auth() {
+            return self.with_no_client_auth();
+        }
+        if verifier.requires_raw_public_keys() {
+            return Err(ConfigError::RawPublicKey);
+        }
+        let schemes = schemes(&self.provider, &verifier.supported_verify_schemes());
+        self.build(ClientIdentity::Verifier(verifier), schemes)
+    }
+
+    /// By the end-entity certificate itself, which must come and be one of these (RFC 8122 §5).
+    ///
+    /// # Errors
+    /// [`ConfigError::NoFingerprint`].
+    pub fn with_client_fingerprints(
+        self,
+        fingerprints: impl IntoIterator<Item = Fingerprint>,
+    ) -> Result<WantsServerCert, ConfigError> {
+        let fingerprints: Arc<[_]> = fingerprints.into_iter().collect();
+        if fingerprints.is_empty() {
+            return Err(ConfigError::NoFingerprint);
+        }
+        let schemes = provider_schemes(&self.provider);
+        self.build(ClientIdentity::Fingerprints(fingerprints), schemes)
+    }
+
+    fn build(self, identity: ClientIdentity, schemes: Vec<SignatureScheme>) -> Result<WantsServerCert, ConfigError> {
+        Ok(WantsServerCert { common: Common::new(self.provider, schemes)?, identity })
+    }
+}
+
+/// Second step: the server's own certificate.
+#[derive(Clone, Debug)]
+pub struct WantsServerCert {
+    common: Common,
+    identity: ClientIdentity,
+}
+
+impl WantsServerCert {
+    /// One chain for all clients, end entity first.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the chain is empty, the key cannot be used or is another certificate's.
+    pub fn with_single_cert(
+        self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<ServerConfig, ConfigError> {
+        self.with_certs([(chain, key)])
+    }
+
+    /// Several chains, of different kinds of keys: the first that a client's signature schemes allow is used.
+    ///
+    /// # Errors
+    /// As [`Self::with_single_cert`].
+    pub fn with_certs(
+        self,
+        chains: impl IntoIterator<Item = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    ) -> Result<ServerConfig, ConfigError> {
+        let certified = |(chain, key)| certified_key(chain, key, &self.common.provider);
+        let keys = chains.into_iter().map(certified).collect::<Result<Vec<_>, _>>()?;
+        if keys.is_empty() {
+            return Err(ConfigError::EmptyCertificateChain);
+        }
+        Ok(self.with_cert_resolver(Arc::new(FirstFitting { keys })))
+    }
+
+    /// Chosen for each client.
+    pub fn with_cert_resolver(self, certificates: Arc<dyn ResolvesServerCert>) -> ServerConfig {
+        let Self { common, identity } = self;
+        let (preference, server_name) = (Preference::default(), ServerNameAcknowledgement::default());
+        ServerConfig { common, identity, certificates, preference, server_name }
+    }
+}
+
+/// The first certificate whose key can sign for the client.
+#[derive(Debug)]
+struct FirstFitting {
+    keys: Vec<Arc<CertifiedKey>>,
+}
+
+impl ResolvesServerCert for FirstFitting {
+    fn resolve(&self, client_hello: &ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.keys.iter().find(|certified| client_hello.accepts(certified)).cloned()
+    }
+}

@@ -1,0 +1,233 @@
+//! How an association uses its transport: sizes, timers, bounds (RFC 6347 §4.1.1, §4.2.4; RFC 9147 §4.4, §5.8).
+
+use super::ConfigError;
+use std::time::Duration;
+
+/// Sizes, timers and memory bounds of an association. Each default is what a careful Internet client would use.
+#[derive(Clone, Debug)]
+pub struct TransportConfig {
+    mtu: usize,
+    data: DataSize,
+    initial_timeout: Duration,
+    max_timeout: Duration,
+    max_retransmissions: u32,
+    timeout: TimeoutPolicy,
+    partial_acks: PartialAcks,
+    plaintext_faults: PlaintextFaults,
+    max_early_records: usize,
+    max_handshake_message: usize,
+    max_reassembly_buffer: usize,
+    max_hello_verify_requests: u8,
+}
+
+/// What to do about malformed plaintext, which anyone on the path's edge can forge (RFC 9147 §4.5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum PlaintextFaults {
+    /// Discard it, and report it if the handshake then times out.
+    #[default]
+    Discard,
+    /// End the handshake with the alert that the fault calls for: for transports that are hard to forge.
+    Fatal,
+}
+
+/// Where the retransmission timeout starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum TimeoutPolicy {
+    /// From one and a half times the measured round trip, once there is a measurement (RFC 9147 §5.8.2).
+    #[default]
+    Adaptive,
+    /// From the initial timeout, with each flight and whenever one is acknowledged.
+    Fixed,
+}
+
+/// When to send again what an ACK of part of a flight leaves open (RFC 9147 §7.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum PartialAcks {
+    /// At once.
+    #[default]
+    Retransmit,
+    /// When the timer expires.
+    WaitForTimer,
+}
+
+/// How long a datagram of application data may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum DataSize {
+    /// As long as the MTU.
+    #[default]
+    WithinMtu,
+    /// As long as a record, 2^14 octets of data: for transports that fragment.
+    WholeRecord,
+}
+
+impl TransportConfig {
+    /// The least MTU: below it no handshake makes progress.
+    pub const MTU_FLOOR: usize = 64;
+
+    /// The default values.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The longest datagram to send, in octets of UDP payload. Default 1200, which every IPv6 path takes (RFC 8200 §5).
+    /// More than 65,535 means 65,535.
+    ///
+    /// # Errors
+    /// [`ConfigError::MtuTooSmall`] under [`Self::MTU_FLOOR`].
+    pub fn set_mtu(&mut self, mtu: usize) -> Result<&mut Self, ConfigError> {
+        if mtu < Self::MTU_FLOOR {
+            return Err(ConfigError::MtuTooSmall { floor: Self::MTU_FLOOR });
+        }
+        self.mtu = mtu.min(MTU_CEILING);
+        Ok(self)
+    }
+
+    /// How long a datagram of application data may be.
+    pub fn set_data_size(&mut self, data: DataSize) -> &mut Self {
+        self.data = data;
+        self
+    }
+
+    /// The first retransmission timeout and the longest. Defaults: 1 s (RFC 9147 §5.8.2) and 60 s.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadTimeout`] if the first is zero or longer than the longest.
+    pub fn set_timeouts(&mut self, initial: Duration, max: Duration) -> Result<&mut Self, ConfigError> {
+        if initial.is_zero() || initial > max {
+            return Err(ConfigError::BadTimeout);
+        }
+        (self.initial_timeout, self.max_timeout) = (initial, max);
+        Ok(self)
+    }
+
+    /// How often a flight is sent again before the peer is given up. Default 12.
+    pub fn set_max_retransmissions(&mut self, max: u32) -> &mut Self {
+        self.max_retransmissions = max;
+        self
+    }
+
+    /// Where the retransmission timeout starts.
+    pub fn set_timeout_policy(&mut self, policy: TimeoutPolicy) -> &mut Self {
+        self.timeout = policy;
+        self
+    }
+
+    /// When to send again what an ACK of part of a flight leaves open.
+    pub fn set_partial_acks(&mut self, policy: PartialAcks) -> &mut Self {
+        self.partial_acks = policy;
+        self
+    }
+
+    /// What to do about malformed plaintext.
+    pub fn set_plaintext_faults(&mut self, policy: PlaintextFaults) -> &mut Self {
+        self.plaintext_faults = policy;
+        self
+    }
+
+    /// How many octets of records of the next epoch are kept until their keys are there. Default 16 KiB; 0 keeps none.
+    pub fn set_max_early_records(&mut self, octets: usize) -> &mut Self {
+        self.max_early_records = octets;
+        self
+    }
+
+    /// The longest handshake message to accept, in octets. Default 64 KiB: longer than any certificate chain in use.
+    ///
+    /// # Errors
+    /// [`ConfigError::LimitTooSmall`] under 4 KiB: a ClientHello with a hybrid key share must fit.
+    pub fn set_max_handshake_message(&mut self, octets: usize) -> Result<&mut Self, ConfigError> {
+        if octets < MESSAGE_FLOOR {
+            return Err(ConfigError::LimitTooSmall { floor: MESSAGE_FLOOR });
+        }
+        self.max_handshake_message = octets;
+        Ok(self)
+    }
+
+    /// How many octets of handshake messages that came out of order are kept. Default 64 KiB.
+    pub fn set_max_reassembly_buffer(&mut self, octets: usize) -> &mut Self {
+        self.max_reassembly_buffer = octets;
+        self
+    }
+
+    /// How many HelloVerifyRequests a client answers (RFC 6347 §4.2.1). Default 8.
+    pub fn set_max_hello_verify_requests(&mut self, max: u8) -> &mut Self {
+        self.max_hello_verify_requests = max;
+        self
+    }
+
+    pub(crate) const fn mtu(&self) -> usize {
+        self.mtu
+    }
+
+    pub(crate) const fn data_size(&self) -> DataSize {
+        self.data
+    }
+
+    pub(crate) const fn initial_timeout(&self) -> Duration {
+        self.initial_timeout
+    }
+
+    pub(crate) const fn max_timeout(&self) -> Duration {
+        self.max_timeout
+    }
+
+    pub(crate) const fn max_retransmissions(&self) -> u32 {
+        self.max_retransmissions
+    }
+
+    pub(crate) const fn timeout_policy(&self) -> TimeoutPolicy {
+        self.timeout
+    }
+
+    pub(crate) const fn partial_acks(&self) -> PartialAcks {
+        self.partial_acks
+    }
+
+    pub(crate) const fn plaintext_faults(&self) -> PlaintextFaults {
+        self.plaintext_faults
+    }
+
+    pub(crate) const fn max_early_records(&self) -> usize {
+        self.max_early_records
+    }
+
+    pub(crate) const fn max_handshake_message(&self) -> usize {
+        self.max_handshake_message
+    }
+
+    pub(crate) const fn max_reassembly_buffer(&self) -> usize {
+        self.max_reassembly_buffer
+    }
+
+    pub(crate) const fn max_hello_verify_requests(&self) -> u8 {
+        self.max_hello_verify_requests
+    }
+}
+
+impl Default for TransportConfig {
+    fn default() -> Self {
+        Self {
+            mtu: 1200,
+            data: DataSize::default(),
+            initial_timeout: Duration::from_millis(1000),
+            max_timeout: Duration::from_secs(60),
+            max_retransmissions: 12,
+            timeout: TimeoutPolicy::default(),
+            partial_acks: PartialAcks::default(),
+            plaintext_faults: PlaintextFaults::default(),
+            max_early_records: 16 * 1024,
+            max_handshake_message: 64 * 1024,
+            max_reassembly_buffer: 64 * 1024,
+            max_hello_verify_requests: 8,
+        }
+    }
+}
+
+/// Octets: the length field of UDP has 16 bits (RFC 768).
+const MTU_CEILING: usize = 65_535;
+
+/// Octets: a ClientHello with a hybrid key share and a chain of two certificates fit.
+const MESSAGE_FLOOR: usize = 4 << 10;

@@ -1,0 +1,159 @@
+//! Floor 2: who the peer is. Judges a certificate chain by the application's policy; knows no message and no state.
+//!
+//! A judgement in the peer's favour is a [`PeerVerified`], which the handshake's later states hold: without one there is
+//! no Finished of ours.
+
+mod fingerprint;
+
+pub use fingerprint::{Fingerprint, InvalidFingerprint};
+
+use crate::error::Error;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{CertificateError, DistinguishedName, OtherError};
+use std::sync::Arc;
+
+/// Proof that the policy accepts the peer's chain. Only this floor makes one.
+#[derive(Debug)]
+pub(crate) struct PeerVerified(());
+
+/// How a client judges a server.
+#[derive(Clone, Debug)]
+pub(crate) enum ServerIdentity {
+    /// By rustls' verifier or the application's own.
+    Verifier(Arc<dyn ServerCertVerifier>),
+    /// By the end-entity certificate itself (RFC 8122 §5, RFC 8827 §6.5).
+    Fingerprints(Arc<[Fingerprint]>),
+}
+
+/// How a server judges its clients.
+#[derive(Clone, Debug)]
+pub(crate) enum ClientIdentity {
+    /// It asks none for a certificate.
+    Unasked,
+    /// By rustls' verifier or the application's own, which also says whether a certificate must come.
+    Verifier(Arc<dyn ClientCertVerifier>),
+    /// By the end-entity certificate itself, which must come.
+    Fingerprints(Arc<[Fingerprint]>),
+}
+
+/// Whether clients show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClientAuth {
+    /// They are not asked.
+    None,
+    /// They are asked and may refuse.
+    Optional,
+    /// They are asked and must.
+    Required,
+}
+
+impl ServerIdentity {
+    /// Judges the server's chain, end entity first.
+    ///
+    /// # Errors
+    /// [`Error::Certificate`] with the verifier's reason.
+    pub(crate) fn verify(
+        &self,
+        chain: &[CertificateDer<'_>],
+        name: Option<&ServerName<'_>>,
+        now: UnixTime,
+    ) -> Result<PeerVerified, Error> {
+        let (end_entity, intermediates) = split(chain)?;
+        match (self, name) {
+            (Self::Verifier(verifier), Some(name)) => {
+                let verified = verifier.verify_server_cert(end_entity, intermediates, name, &[], now);
+                verified.map(|_| PeerVerified(())).map_err(certificate_error)
+            }
+            // A verifier judges a name; the configuration is checked for one before a connection exists.
+            (Self::Verifier(_), None) => Err(Error::Certificate(CertificateError::NotValidForName)),
+            (Self::Fingerprints(accepted), _) => fingerprint::verify(accepted, end_entity).map(|()| PeerVerified(())),
+        }
+    }
+
+    /// Whether the policy judges names, so that there must be one.
+    pub(crate) const fn needs_name(&self) -> bool {
+        matches!(self, Self::Verifier(_))
+    }
+}
+
+impl ClientIdentity {
+    /// Whether clients show a certificate.
+    pub(crate) fn client_auth(&self) -> ClientAuth {
+        match self {
+            Self::Unasked => ClientAuth::None,
+            // The other methods of a verifier that does not ask may panic.
+            Self::Verifier(verifier) if !verifier.offer_client_auth() => ClientAuth::None,
+            Self::Verifier(verifier) if !verifier.client_auth_mandatory() => ClientAuth::Optional,
+            Self::Verifier(_) | Self::Fingerprints(_) => ClientAuth::Required,
+        }
+    }
+
+    /// The distinguished names to hint at in a CertificateRequest.
+    pub(crate) fn authorities(&self) -> &[DistinguishedName] {
+        match self {
+            Self::Verifier(verifier) if verifier.offer_client_auth() => {
+                let hints = verifier.root_hint_subjects();
+                if hints_fit(hints) { hints } else { &[] }
+            }
+            Self::Unasked | Self::Verifier(_) | Self::Fingerprints(_) => &[],
+        }
+    }
+
+    /// Judges a client's chain, end entity first.
+    ///
+    /// # Errors
+    /// [`Error::Certificate`] with the verifier's reason.
+    pub(crate) fn verify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<PeerVerified, Error> {
+        let (end_entity, intermediates) = split(chain)?;
+        match self {
+            Self::Unasked => Err(Error::Certificate(CertificateError::ApplicationVerificationFailure)),
+            // The other methods of a verifier that does not ask may panic.
+            Self::Verifier(verifier) if !verifier.offer_client_auth() => Self::Unasked.verify(chain, now),
+            Self::Verifier(verifier) => {
+                let verified = verifier.verify_client_cert(end_entity, intermediates, now);
+                verified.map(|_| PeerVerified(())).map_err(certificate_error)
+            }
+            Self::Fingerprints(accepted) => fingerprint::verify(accepted, end_entity).map(|()| PeerVerified(())),
+        }
+    }
+}
+
+fn split<'c, 'd>(chain: &'c [CertificateDer<'d>]) -> Result<(&'c CertificateDer<'d>, &'c [CertificateDer<'d>]), Error> {
+    chain.split_first().ok_or(Error::NoCertificate)
+}
+
+/// A verifier may answer with any of rustls' errors; those that are no [`CertificateError`] are kept whole, and the alert
+/// is certificate_unknown. One that answers with our [`Error::Application`] inside has chosen the alert itself.
+fn certificate_error(error: rustls::Error) -> Error {
+    let reason = match error {
+        rustls::Error::InvalidCertificate(reason) => reason,
+        other => CertificateError::Other(OtherError(Arc::new(other))),
+    };
+    match &reason {
+        CertificateError::Other(OtherError(other)) => match other.downcast_ref() {
+            Some(Error::Application(alert)) => Error::Application(*alert),
+            _ => Error::Certificate(reason),
+        },
+        _ => Error::Certificate(reason),
+    }
+}
+
+/// Whether the names fit in a CertificateRequest. Where they do not, none is sent: they are hints, and the list may be
+/// empty (RFC 5246 §7.4.4) or left out (RFC 8446 §4.2.4).
+fn hints_fit(hints: &[DistinguishedName]) -> bool {
+    let octets = hints.iter().map(|name| name.as_ref().len().saturating_add(NAME_PREFIX));
+    // DistinguishedName<1..2^16-1>
+    hints.iter().all(|name| !name.as_ref().is_empty()) && octets.fold(0, usize::saturating_add) <= MAX_HINTS
+}
+
+/// Octets of the length before each DistinguishedName.
+const NAME_PREFIX: usize = 2;
+
+/// Octets of names in a CertificateRequest: half of what the 16-bit length around them could say, for the other
+/// extensions need room too.
+const MAX_HINTS: usize = 1 << 15;
+
+#[cfg(test)]
+mod tests;
