@@ -1,0 +1,179 @@
+//! The protection of one direction of one epoch, whatever the version: none, or one of the two kinds of keys. The one
+//! file of this floor that tells versions apart. Knows no replay window and no limit.
+
+use super::limits::UNLIMITED;
+use super::protect12::Protection12;
+use super::protect13::Protection13;
+use super::split::{HeaderForm, UnifiedHeader};
+use crate::crypto::suites::{AeadLimits, TrafficKeys};
+use crate::error::{Discard, Error, PeerMisbehaved};
+use crate::wire::{
+    ack::Epoch,
+    enums::{ContentType, ProtocolVersion},
+    record::{MAX_PLAINTEXT_LEN, PLAINTEXT_HEADER_LEN, PlaintextHeader},
+};
+
+/// How records of one epoch are protected, in one direction.
+pub(super) enum Protection {
+    /// Epoch 0.
+    Plaintext(PlaintextVersion),
+    /// RFC 6347 §4.1.2.
+    Dtls12(Box<Protection12>),
+    /// RFC 9147 §4.
+    Dtls13(Box<Protection13>),
+}
+
+/// A record without its protection.
+pub(super) struct Unprotected<'d> {
+    pub(super) content_type: ContentType,
+    pub(super) sequence: u64,
+    pub(super) payload: &'d mut [u8],
+}
+
+/// Why the protection of a record could not be removed.
+pub(super) enum Failure {
+    /// It does not belong here, and no key was asked.
+    Discarded(Discard),
+    /// It did not authenticate.
+    Forged,
+    /// It did, and its sender broke the protocol.
+    Misbehaved(PeerMisbehaved),
+}
+
+impl Protection {
+    pub(super) fn new(keys: &TrafficKeys) -> Result<Self, Error> {
+        Ok(match keys {
+            TrafficKeys::Dtls12 { aead, key, fixed_iv } => {
+                Self::Dtls12(Box::new(Protection12::new(*aead, key, fixed_iv)?))
+            }
+            TrafficKeys::Dtls13 { suite, secret } => Self::Dtls13(Box::new(Protection13::new(suite, secret)?)),
+        })
+    }
+
+    /// The header that records have under this protection.
+    pub(super) const fn form(&self) -> HeaderForm {
+        match self {
+            Self::Plaintext(_) | Self::Dtls12(_) => HeaderForm::Full,
+            Self::Dtls13(_) => HeaderForm::Unified,
+        }
+    }
+
+    /// Octets in front of the payload of a record that we send.
+    pub(super) fn header_len(&self) -> usize {
+        match self {
+            Self::Plaintext(_) => PLAINTEXT_HEADER_LEN,
+            Self::Dtls12(protection) => protection.header_len(),
+            Self::Dtls13(_) => Protection13::HEADER_LEN,
+        }
+    }
+
+    /// Octets behind it.
+    pub(super) const fn trailer_len(&self) -> usize {
+        match self {
+            Self::Plaintext(_) => 0,
+            Self::Dtls12(_) => Protection12::TRAILER_LEN,
+            Self::Dtls13(_) => Protection13::TRAILER_LEN,
+        }
+    }
+
+    pub(super) fn limits(&self) -> AeadLimits {
+        match self {
+            Self::Plaintext(_) => UNLIMITED,
+            Self::Dtls12(protection) => protection.limits(),
+            Self::Dtls13(protection) => protection.limits(),
+        }
+    }
+
+    /// Opens a record with the 13-octet header in place. `raw` is all of it.
+    pub(super) fn open_full<'d>(
+        &self,
+        header: &PlaintextHeader,
+        raw: &'d mut [u8],
+    ) -> Result<Unprotected<'d>, Failure> {
+        let (_, body) = raw.split_at_mut_checked(PLAINTEXT_HEADER_LEN).ok_or(TRUNCATED)?;
+        let payload = match self {
+            Self::Plaintext(_) => body,
+            Self::Dtls12(protection) => protection.open(header, body)?,
+            // After a switch to unified headers no other opens under keys (RFC 9147 §4.1).
+            Self::Dtls13(_) => return Err(Failure::Discarded(Discard::UnknownEpoch)),
+        };
+        Ok(Unprotected { content_type: header.content_type, sequence: header.sequence_number, payload })
+    }
+
+    /// Opens a record with a unified header in place. `raw` is all of it; its number is taken to be near `expected`.
+    pub(super) fn open_unified<'d>(
+        &self,
+        header: UnifiedHeader,
+        expected: u64,
+        raw: &'d mut [u8],
+    ) -> Result<Unprotected<'d>, Failure> {
+        match self {
+            Self::Dtls13(protection) => protection.open(header, expected, raw),
+            Self::Plaintext(_) | Self::Dtls12(_) => Err(Failure::Discarded(Discard::UnknownEpoch)),
+        }
+    }
+
+    /// Makes `record` a record: its payload stands there already, between the room for what goes before and after.
+    pub(super) fn seal(
+        &self,
+        epoch: Epoch,
+        sequence: u64,
+        content_type: ContentType,
+        record: &mut [u8],
+    ) -> Result<(), Error> {
+        match self {
+            Self::Plaintext(version) => {
+                let (header, body) = record.split_first_chunk_mut().ok_or_else(no_room)?;
+                let sent = full_header(epoch, sequence, content_type, body.len())?;
+                *header = PlaintextHeader { version: version.on_the_wire(), ..sent }.encode();
+                Ok(())
+            }
+            Self::Dtls12(protection) => protection.seal(epoch, sequence, content_type, record),
+            Self::Dtls13(protection) => protection.seal(epoch, sequence, content_type, record),
+        }
+    }
+}
+
+/// What our plaintext records say of the version; nobody may rely on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PlaintextVersion {
+    /// A ClientHello's before the version is agreed on, also one with the cookie of a HelloVerifyRequest: "for
+    /// compatibility purposes" with servers and middleboxes that know no newer one (RFC 9147 §4).
+    FirstHello,
+    /// Everything else's.
+    Usual,
+}
+
+impl PlaintextVersion {
+    const fn on_the_wire(self) -> ProtocolVersion {
+        match self {
+            Self::FirstHello => ProtocolVersion::DTLS1_0,
+            Self::Usual => ProtocolVersion::DTLS1_2,
+        }
+    }
+}
+
+/// The 13-octet header of a record that we send.
+pub(super) fn full_header(
+    epoch: Epoch,
+    sequence_number: u64,
+    content_type: ContentType,
+    length: usize,
+) -> Result<PlaintextHeader, Error> {
+    let length = u16::try_from(length).map_err(|_| no_room())?;
+    Ok(PlaintextHeader { content_type, version: ProtocolVersion::DTLS1_2, epoch: epoch.0, sequence_number, length })
+}
+
+/// The peer authenticated too long a plaintext (RFC 5246 §6.2.1).
+pub(super) const fn check_plaintext_len(len: usize) -> Result<(), Failure> {
+    if len > MAX_PLAINTEXT_LEN { Err(Failure::Misbehaved(PeerMisbehaved::PlaintextTooLong)) } else { Ok(()) }
+}
+
+/// A record shorter than its own header is never cut off a datagram.
+pub(super) const TRUNCATED: Failure = Failure::Discarded(Discard::TruncatedRecord);
+
+/// The room for a record is measured before it is sealed: never seen. A function, because an [`Error`] that is made
+/// only to be dropped costs as much as a header.
+pub(super) fn no_room() -> Error {
+    Error::Provider
+}
