@@ -69,6 +69,7 @@
 mod config;
 mod crypto;
 mod error;
+mod flight;
 mod record;
 mod verify;
 mod wire;

@@ -1,0 +1,261 @@
+//! Floor 4: our flight, kept as plaintext messages until it is acknowledged (RFC 6347 §4.2.4, RFC 9147 §5.8, §7.2).
+//!
+//! Fragments are cut when a record is filled, for the room there is at that moment, and never out of what was
+//! acknowledged. Each record sent is remembered as the stretch of the flight it covered, so an ACK that names it can be
+//! turned into octets that need not be sent again. Knows no key and no datagram.
+
+use super::ranges::RangeSet;
+use crate::wire::{
+    ack::{Epoch, RecordNumber},
+    enums::ContentType,
+    handshake::{FragmentHeader, HANDSHAKE_HEADER_LEN, OwnedMessage},
+    record::MAX_PLAINTEXT_LEN,
+};
+use std::collections::VecDeque;
+use std::ops::Range;
+
+/// The current flight.
+#[derive(Default)]
+pub(crate) struct Outgoing {
+    parts: Vec<Part>,
+    /// What comes next; everything before it was sent or acknowledged.
+    cursor: Position,
+    /// What the last record filled covered.
+    filled: Range<Position>,
+    sent: VecDeque<SentRecord>,
+}
+
+/// What the next record of the flight will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pending {
+    pub(crate) epoch: Epoch,
+    pub(crate) content_type: ContentType,
+    /// Octets of plaintext that [`Outgoing::fill`] needs at least: a header and one octet of body, if there is a body.
+    pub(crate) smallest: usize,
+}
+
+/// What an ACK brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acknowledged {
+    /// Nothing that was not known before.
+    Nothing,
+    /// More of the flight, not all of it.
+    Some,
+    /// The rest: the flight is complete and forgotten.
+    All,
+}
+
+impl Outgoing {
+    /// Begins a new flight: the old one, and what its records carried, is forgotten (RFC 9147 §5.8.1, PREPARING).
+    pub(crate) fn begin(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Appends a handshake message, to be sent in `epoch` and in no other however often it is sent.
+    pub(crate) fn push_message(&mut self, epoch: Epoch, message: OwnedMessage) {
+        self.push(epoch, Content::Message(message));
+    }
+
+    /// Appends a ChangeCipherSpec: no handshake message, yet a part of the flight (RFC 6347 §4.2.4).
+    pub(crate) fn push_change_cipher_spec(&mut self, epoch: Epoch) {
+        self.push(epoch, Content::ChangeCipherSpec);
+    }
+
+    fn push(&mut self, epoch: Epoch, content: Content) {
+        self.parts.push(Part { epoch, content, acknowledged: RangeSet::default() });
+    }
+
+    /// What the next record will carry, or `None` if all was sent or acknowledged.
+    pub(crate) fn next(&self) -> Option<Pending> {
+        let (position, _) = self.next_gap(self.cursor)?;
+        let part = self.parts.get(position.part)?;
+        let (content_type, smallest) = match &part.content {
+            Content::ChangeCipherSpec => (ContentType::CHANGE_CIPHER_SPEC, 1),
+            Content::Message(message) => {
+                (ContentType::HANDSHAKE, HANDSHAKE_HEADER_LEN.saturating_add(message.body.len().min(1)))
+            }
+        };
+        Some(Pending { epoch: part.epoch, content_type, smallest })
+    }
+
+    /// Writes the plaintext of the next record, as [`Self::next`] announced it, into `room` and returns its length:
+    /// fragments of as many messages of one epoch as fit. A fragment is cut short only by the end of `room`, which it
+    /// then fills to the last octet. `None`: nothing is left, or `room` is too small for anything.
+    pub(crate) fn fill(&mut self, room: &mut [u8]) -> Option<usize> {
+        let (start, _) = self.next_gap(self.cursor)?;
+        let limit = room.len().min(MAX_PLAINTEXT_LEN);
+        let room = room.get_mut(..limit)?;
+        let epoch = self.parts.get(start.part)?.epoch;
+        let (mut written, mut end) = (0_usize, start);
+        while let Some((position, units)) = self.next_gap(end) {
+            let Some(part) = self.parts.get(position.part).filter(|part| part.epoch == epoch) else { break };
+            let Some(rest) = room.get_mut(written..).filter(|rest| !rest.is_empty()) else { break };
+            let Some(fragment) = (match &part.content {
+                Content::Message(message) => write_fragment(message, &units, rest),
+                Content::ChangeCipherSpec if written == 0 => write_change_cipher_spec(rest),
+                Content::ChangeCipherSpec => None,
+            }) else {
+                break;
+            };
+            written = written.saturating_add(fragment.written);
+            end = Position { part: position.part, unit: units.start.saturating_add(fragment.units) };
+            // A ChangeCipherSpec is a record by itself, and a fragment cut short is the last in its record.
+            if matches!(part.content, Content::ChangeCipherSpec) || fragment.units < units.len() {
+                break;
+            }
+        }
+        if written == 0 {
+            return None;
+        }
+        self.filled = start..end;
+        self.cursor = end;
+        Some(written)
+    }
+
+    /// Remembers that the last record filled was sent as `number`.
+    pub(crate) fn sent(&mut self, number: RecordNumber) {
+        if self.sent.len() >= MAX_SENT_RECORDS {
+            self.sent.pop_front();
+        }
+        self.sent.push_back(SentRecord { number, covered: self.filled.clone() });
+    }
+
+    /// The peer has received the records in `numbers`. Those that were never sent, or so long ago that they are
+    /// forgotten, say nothing. A record whose content was sent again since counts all the same (RFC 9147 §7.2).
+    pub(crate) fn acknowledge(&mut self, numbers: impl IntoIterator<Item = RecordNumber>) -> Acknowledged {
+        let mut new: usize = 0;
+        for number in numbers {
+            let covered = self.sent.iter().find(|record| record.number == number).map(|record| record.covered.clone());
+            new = new.saturating_add(covered.map_or(0, |covered| self.mark(&covered)));
+        }
+        if new == 0 {
+            Acknowledged::Nothing
+        } else if self.parts.iter().all(|part| part.acknowledged.covers(part.units())) {
+            self.acknowledge_all();
+            Acknowledged::All
+        } else {
+            Acknowledged::Some
+        }
+    }
+
+    /// The peer's next flight arrived, which acknowledges this one (RFC 9147 §7.1), or no answer is expected any more:
+    /// the flight is forgotten.
+    pub(crate) fn acknowledge_all(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Begins to send the flight again, without what was acknowledged (RFC 9147 §5.8.1).
+    pub(crate) fn rewind(&mut self) {
+        self.cursor = Position::default();
+    }
+
+    /// Whether nothing of the flight needs the peer's acknowledgement, also because there is no flight.
+    pub(crate) fn is_acknowledged(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// Whether part of the flight waits to be sent, or sent again.
+    pub(crate) fn has_pending(&self) -> bool {
+        self.next_gap(self.cursor).is_some()
+    }
+
+    /// The first stretch at or after `from` that was not acknowledged, within one part: where it begins, and its units.
+    fn next_gap(&self, from: Position) -> Option<(Position, Range<usize>)> {
+        self.parts.iter().enumerate().skip(from.part).find_map(|(part, content)| {
+            let first = if part == from.part { from.unit } else { 0 };
+            let gap = content.acknowledged.next_gap(first, content.units())?;
+            Some((Position { part, unit: gap.start }, gap))
+        })
+    }
+
+    /// Marks a stretch of the flight as received; returns how many of its units are new.
+    ///
+    /// What lies in the stretch and was not in the record had been acknowledged before the record was filled, so the
+    /// two ends are all that must be remembered of a record.
+    fn mark(&mut self, covered: &Range<Position>) -> usize {
+        let mut new: usize = 0;
+        for (index, part) in self.parts.iter_mut().enumerate().skip(covered.start.part) {
+            if index > covered.end.part {
+                break;
+            }
+            let start = if index == covered.start.part { covered.start.unit } else { 0 };
+            let end = if index == covered.end.part { covered.end.unit } else { part.units() };
+            new = new.saturating_add(part.acknowledged.insert(start..end));
+        }
+        new
+    }
+}
+
+/// One message of the flight, or a ChangeCipherSpec.
+struct Part {
+    epoch: Epoch,
+    content: Content,
+    acknowledged: RangeSet,
+}
+
+enum Content {
+    Message(OwnedMessage),
+    ChangeCipherSpec,
+}
+
+impl Part {
+    /// What can be sent and acknowledged by itself: the octets of the body. A part without a body counts one, so that
+    /// there is something to be sent and acknowledged.
+    fn units(&self) -> usize {
+        match &self.content {
+            Content::Message(message) => message.body.len().max(1),
+            Content::ChangeCipherSpec => 1,
+        }
+    }
+}
+
+/// A place in the flight, ordered as the flight is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Position {
+    part: usize,
+    unit: usize,
+}
+
+/// A record that was sent, and the stretch of the flight that is received if the record is.
+struct SentRecord {
+    number: RecordNumber,
+    covered: Range<Position>,
+}
+
+/// What was written of a part.
+struct Written {
+    written: usize,
+    units: usize,
+}
+
+/// Writes a fragment that begins at `units.start` and brings as many of `units` as fit.
+fn write_fragment(message: &OwnedMessage, units: &Range<usize>, room: &mut [u8]) -> Option<Written> {
+    let (header, room) = room.split_first_chunk_mut::<HANDSHAKE_HEADER_LEN>()?;
+    // An empty message has a unit and no octet.
+    let end = units.end.min(message.body.len());
+    let octets = message.body.get(units.start..end)?;
+    let brought = octets.get(..room.len()).unwrap_or(octets);
+    if brought.is_empty() && !octets.is_empty() {
+        return None;
+    }
+    room.get_mut(..brought.len())?.copy_from_slice(brought);
+    *header = FragmentHeader {
+        msg_type: message.msg_type,
+        length: message.body.len(),
+        message_seq: message.message_seq,
+        fragment_offset: units.start,
+        fragment_length: brought.len(),
+    }
+    .encode();
+    Some(Written { written: HANDSHAKE_HEADER_LEN.saturating_add(brought.len()), units: brought.len().max(1) })
+}
+
+/// A ChangeCipherSpec is one octet (RFC 5246 §7.1).
+fn write_change_cipher_spec(room: &mut [u8]) -> Option<Written> {
+    *room.first_mut()? = 1;
+    Some(Written { written: 1, units: 1 })
+}
+
+/// Records whose content is remembered: as many as an ACK of ours lists. A peer that acknowledges later than that has
+/// the content sent again, which is all that is lost.
+const MAX_SENT_RECORDS: usize = 32;
