@@ -70,6 +70,7 @@ mod config;
 mod crypto;
 mod error;
 mod flight;
+mod handshake;
 mod record;
 mod verify;
 mod wire;
@@ -81,6 +82,7 @@ pub use config::{
     WantsServerCert,
 };
 pub use error::{ApiMisuse, Discard, Error, PeerIncompatible, PeerMisbehaved, PlaintextFault};
+pub use handshake::{Direction, HelloRetryRequest, Negotiated};
 pub use verify::{Fingerprint, InvalidFingerprint};
 pub use wire::{
     AlertDescription, CipherSuite, KeyUpdateRequest, Malformed, NamedGroup, ProtocolVersion, SignatureScheme,

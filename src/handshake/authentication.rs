@@ -1,0 +1,146 @@
+//! What both ends of DTLS 1.3 do with certificates, and the witnesses that a peer is who it must be
+//! (RFC 8446 §4.4.2–§4.4.4), which serve DTLS 1.2 too.
+
+use super::signature::{self, SignatureContext, SignatureVerified};
+use super::transcript::Transcript;
+use super::{HANDSHAKE_EPOCH, Outbox};
+use crate::crypto::{self, Role};
+use crate::error::{Error, PeerMisbehaved};
+use crate::verify::PeerVerified;
+use crate::wire::{
+    Malformed, SignatureScheme,
+    certificate::{Certificate13, DigitallySigned},
+    enums::{ExtensionType, HandshakeType},
+};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
+use rustls::sign::Signer;
+
+/// A chain that the verifier trusts; whether it is the peer's own is not known yet.
+pub(super) struct TrustedChain {
+    chain: Vec<CertificateDer<'static>>,
+    verified: PeerVerified,
+}
+
+/// Witness: the peer's chain is trusted, and it holds the end entity's private key.
+pub(super) struct Authenticated {
+    scheme: SignatureScheme,
+    chain: Vec<CertificateDer<'static>>,
+}
+
+impl TrustedChain {
+    /// Has a chain, end entity first, judged by `verify`.
+    pub(super) fn verify(
+        chain: &[&[u8]],
+        verify: impl FnOnce(&[CertificateDer<'static>]) -> Result<PeerVerified, Error>,
+    ) -> Result<Self, Error> {
+        let chain: Vec<_> = chain.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
+        let verified = verify(&chain)?;
+        Ok(Self { chain, verified })
+    }
+
+    /// Reads a CertificateVerify by `signer` and checks it against the transcript before it (RFC 8446 §4.4.3).
+    /// `offered` are the schemes that we told the peer.
+    pub(super) fn verify_signature(
+        self,
+        signer: Role,
+        provider: &CryptoProvider,
+        offered: &[SignatureScheme],
+        transcript: &Transcript,
+        body: &[u8],
+    ) -> Result<Authenticated, Error> {
+        let signed = DigitallySigned::read_certificate_verify(body)?;
+        let content = signature::certificate_verify_content(signer, &transcript.current_hash());
+        self.verify_signed(provider, SignatureContext::CertificateVerify13, offered, &content, &signed)
+    }
+
+    /// Checks a signature over `content`, of either version, by the end entity's key.
+    pub(super) fn verify_signed(
+        self,
+        provider: &CryptoProvider,
+        context: SignatureContext,
+        offered: &[SignatureScheme],
+        content: &[u8],
+        signed: &DigitallySigned<'_>,
+    ) -> Result<Authenticated, Error> {
+        let end_entity = self.chain.first().ok_or(Malformed::BadLength)?;
+        let verified = signature::verify_signature(provider, context, offered, end_entity, content, signed)?;
+        Ok(Authenticated::new(self.verified, verified, signed.scheme, self.chain))
+    }
+}
+
+impl Authenticated {
+    /// Takes both witnesses.
+    fn new(
+        _: PeerVerified,
+        _: SignatureVerified,
+        scheme: SignatureScheme,
+        chain: Vec<CertificateDer<'static>>,
+    ) -> Self {
+        Self { scheme, chain }
+    }
+
+    /// The scheme of the peer's signature.
+    pub(super) const fn scheme(&self) -> SignatureScheme {
+        self.scheme
+    }
+
+    /// The chain as it was sent.
+    pub(super) fn into_chain(self) -> Vec<CertificateDer<'static>> {
+        self.chain
+    }
+}
+
+/// Checks a Certificate of the handshake: no context, and no extension, since ours asks for none (RFC 8446 §4.4.2).
+pub(super) fn read_certificate<'a>(
+    body: &'a [u8],
+    sent: impl Fn(ExtensionType) -> bool,
+) -> Result<Certificate13<'a>, Error> {
+    let certificate = Certificate13::read(body)?;
+    if !certificate.context.is_empty() {
+        return Err(PeerMisbehaved::NonEmptyCertificateContext.into());
+    }
+    match certificate.extension_types.first() {
+        Some(ty) if sent(*ty) => Err(PeerMisbehaved::ExtensionInWrongMessage.into()),
+        Some(_) => Err(PeerMisbehaved::UnsolicitedExtension.into()),
+        None => Ok(certificate),
+    }
+}
+
+/// Witness: the peer saw the same handshake and holds its keys.
+#[derive(Debug)]
+pub(super) struct FinishedVerified(());
+
+/// Compares `verify_data` with what it must be, in constant time. One of another length is as wrong as any
+/// (RFC 8446 §4.4.4, RFC 5246 §7.4.9).
+pub(super) fn verify_finished(expected: &[u8], received: &[u8]) -> Result<FinishedVerified, Error> {
+    match crypto::constant_time_eq(expected, received) {
+        true => Ok(FinishedVerified(())),
+        false => Err(PeerMisbehaved::FinishedMismatch.into()),
+    }
+}
+
+/// Sends a Certificate under handshake keys; its context is empty, as always in a handshake (RFC 8446 §4.4.2).
+pub(super) fn send_certificate(
+    chain: &[CertificateDer<'_>],
+    transcript: &mut Transcript,
+    out: &mut Outbox,
+) -> Result<(), Error> {
+    let mut body = Vec::new();
+    Certificate13::put(&mut body, &[], chain.iter().map(AsRef::as_ref));
+    out.send(HANDSHAKE_EPOCH, HandshakeType::CERTIFICATE, body, transcript)
+}
+
+/// Signs the transcript so far and sends the CertificateVerify (RFC 8446 §4.4.3).
+pub(super) fn send_certificate_verify(
+    role: Role,
+    signer: &dyn Signer,
+    transcript: &mut Transcript,
+    out: &mut Outbox,
+) -> Result<(), Error> {
+    let content = signature::certificate_verify_content(role, &transcript.current_hash());
+    let signature = signer.sign(&content).map_err(|_| Error::Signing)?;
+    let mut body = Vec::new();
+    DigitallySigned { scheme: signer.scheme().into(), signature: &signature }.put(&mut body);
+    out.send(HANDSHAKE_EPOCH, HandshakeType::CERTIFICATE_VERIFY, body, transcript)
+}

@@ -1,0 +1,354 @@
+//! The client of DTLS 1.2 from ServerHello to Finished (RFC 5246 §7.3, §7.4; RFC 8422 §5; RFC 6347 §4.2).
+//!
+//! ```text
+//!                           <--  ServerHello             (client.rs)
+//!                           <--  Certificate             ExpectCertificate
+//!                           <--  ServerKeyExchange       ExpectServerKeyExchange
+//!                           <--  CertificateRequest*     ExpectServerHelloDone
+//!                           <--  ServerHelloDone         ExpectServerHelloDone
+//! [Certificate]             -->
+//! ClientKeyExchange         -->
+//! [CertificateVerify]       -->
+//! [ChangeCipherSpec]        -->
+//! Finished                  -->
+//!                           <--  [ChangeCipherSpec]      ExpectChangeCipherSpec
+//!                           <--  Finished                ExpectFinished
+//!                                                        Established12
+//! ```
+
+use super::authentication::{Authenticated, TrustedChain};
+use super::client::Offer;
+use super::common12::{
+    KeyParameters, PROTECTED_EPOCH, authentication, derivation, expect_change_cipher_spec, receive_finished,
+    send_finished,
+};
+use super::established::Established12;
+use super::negotiate::{HelloRetryRequest, Negotiated, check_answers};
+use super::schedule12::{MasterSecret, PeerShare, Randoms};
+use super::signature::{self, SignatureContext};
+use super::transcript::{Retention, Transcript, TranscriptBuffer, TranscriptForm};
+use super::{Effect, FlightEnd, Input, Outbox, State};
+use crate::config::ClientConfig;
+use crate::crypto::{
+    KeyExchange, Role, check_share, group_of,
+    suites::{Authentication, Suite, Suite12, TrafficKeys},
+};
+use crate::error::{Error, PeerMisbehaved};
+use crate::wire::{
+    Malformed, NamedGroup, ProtocolVersion, SignatureScheme,
+    ack::Epoch,
+    certificate::{CertificateRequest, DigitallySigned, ECDSA_SIGN, RSA_SIGN, put_certificate12, read_certificate12},
+    enums::{ExtensionType, HandshakeType},
+    extensions::UNCOMPRESSED_POINT,
+    handshake::Message,
+    hello::{NULL_COMPRESSION, ServerHello},
+    key_exchange::{ServerKeyExchange, put_client_key_exchange},
+};
+use rustls::crypto::SupportedKxGroup;
+use rustls::pki_types::ServerName;
+use rustls::sign::{CertifiedKey, Signer};
+use std::sync::Arc;
+
+/// What the ServerHello settled.
+struct Agreed {
+    config: Arc<ClientConfig>,
+    name: Option<ServerName<'static>>,
+    parameters: KeyParameters,
+    protocol: Option<Vec<u8>>,
+    server_name: Option<String>,
+    transcript: Transcript,
+}
+
+/// A ServerHello of DTLS 1.2; its version and random were checked (RFC 5246 §7.4.1.3). Its session id tells nothing:
+/// none was offered.
+pub(super) fn handle_server_hello(
+    offer: Offer,
+    transcript: TranscriptBuffer,
+    hello: &ServerHello<'_>,
+    message: &Message<'_>,
+    _: &mut Outbox,
+) -> Result<State, Error> {
+    let suite = check_server_hello(&offer, hello)?;
+    let derivation = derivation(&hello.extensions, offer.config.extended_master_secret())?;
+    let protocol = offer.protocol(&hello.extensions)?;
+    // Only a client certificate's signature needs the messages themselves (RFC 5246 §7.4.8).
+    let retention = if offer.config.has_client_certificate() { Retention::Messages } else { Retention::HashOnly };
+    let mut transcript = transcript.start(suite.hash, TranscriptForm::Dtls12, retention);
+    transcript.add(message);
+    let randoms = Randoms { client: offer.random, server: *hello.random };
+    let server_name = offer.sni().map(str::to_owned);
+    let Offer { config, name, .. } = offer;
+    let parameters = KeyParameters { suite, derivation, randoms };
+    let agreed = Agreed { config, name, parameters, protocol, server_name, transcript };
+    Ok(State::ExpectServerCertificate12(Box::new(ExpectCertificate { agreed })))
+}
+
+/// RFC 5246 §7.4.1.3 and §7.4.1.4: only what was offered is selected, only what was asked is answered.
+fn check_server_hello(offer: &Offer, hello: &ServerHello<'_>) -> Result<Suite12, Error> {
+    const ALLOWED: &[ExtensionType] = &[
+        ExtensionType::SERVER_NAME,
+        ExtensionType::APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
+        ExtensionType::EC_POINT_FORMATS,
+        ExtensionType::EXTENDED_MASTER_SECRET,
+        ExtensionType::RENEGOTIATION_INFO,
+        // Some servers answer it although only a client may send it in 1.2 (RFC 8422 §4).
+        ExtensionType::SUPPORTED_GROUPS,
+    ];
+    let Suite::Dtls12(suite) = *offer.suite(hello)? else {
+        return Err(PeerMisbehaved::CipherSuiteOfOtherVersion.into());
+    };
+    if hello.compression_method != NULL_COMPRESSION {
+        return Err(PeerMisbehaved::SelectedUnofferedCompression.into());
+    }
+    check_answers(&hello.extensions, |ty| offer.sends(ty), ALLOWED)?;
+    // RFC 6066 §3: "The "extension_data" field of this extension SHALL be empty."
+    hello.extensions.flag(ExtensionType::SERVER_NAME)?;
+    // RFC 8422 §5.1.2: a list without the uncompressed format is answered with illegal_parameter.
+    if hello.point_formats()?.is_some_and(|formats| !formats.contains(&UNCOMPRESSED_POINT)) {
+        return Err(PeerMisbehaved::UncompressedPointFormatMissing.into());
+    }
+    // RFC 5746 §3.4: the length of renegotiated_connection is zero in a first handshake. A server without the
+    // extension is no danger to a client that never renegotiates (§4.1).
+    if hello.renegotiation_info()?.is_some_and(|info| !info.is_empty()) {
+        return Err(PeerMisbehaved::BadRenegotiationInfo.into());
+    }
+    Ok(suite)
+}
+
+/// All suites of ours are authenticated by a certificate (RFC 5246 §7.4.2).
+pub(super) struct ExpectCertificate {
+    agreed: Agreed,
+}
+
+impl ExpectCertificate {
+    pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
+        let Self { mut agreed } = self;
+        let message = input.expect(HandshakeType::CERTIFICATE)?;
+        let chain = read_certificate12(message.body)?;
+        // A server's certificate_list is not empty (RFC 5246 §7.4.2).
+        if chain.is_empty() {
+            return Err(Malformed::BadLength.into());
+        }
+        let (config, name) = (&agreed.config, agreed.name.as_ref());
+        let chain = TrustedChain::verify(&chain, |chain| config.verify_server(chain, name))?;
+        agreed.transcript.add(&message);
+        Ok(State::ExpectServerKeyExchange12(Box::new(ExpectServerKeyExchange { agreed, chain })))
+    }
+}
+
+#[cfg(test)]
+impl ExpectCertificate {
+    /// As if the messages so far had been others: for a test that makes a peer of another kind out of ours.
+    pub(super) fn replace_transcript(&mut self, messages: &[Message<'_>]) {
+        let hash = self.agreed.parameters.suite.hash;
+        self.agreed.transcript = Transcript::new(hash, TranscriptForm::Dtls12, Retention::HashOnly);
+        messages.iter().for_each(|message| self.agreed.transcript.add(message));
+    }
+}
+
+/// The chain is trusted; the ephemeral key must be signed by its owner (RFC 8422 §5.4).
+pub(super) struct ExpectServerKeyExchange {
+    agreed: Agreed,
+    chain: TrustedChain,
+}
+
+impl ExpectServerKeyExchange {
+    pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
+        let Self { mut agreed, chain } = self;
+        let message = input.expect(HandshakeType::SERVER_KEY_EXCHANGE)?;
+        let exchange = ServerKeyExchange::read(message.body)?;
+        let group = offered_group(&agreed.config, exchange.group)?;
+        check_share(exchange.group, Role::Server, exchange.public)?;
+        // RFC 5246 §7.4.3: the scheme was offered and fits the certificate's key, and the suite (RFC 8422 §2).
+        let KeyParameters { suite, randoms, .. } = agreed.parameters;
+        let server = chain.verify_signed(
+            agreed.config.provider(),
+            SignatureContext::ServerKeyExchange12(suite.auth),
+            agreed.config.signature_schemes(),
+            &signature::server_key_exchange_content(&randoms, exchange.params),
+            &exchange.signed,
+        )?;
+        agreed.transcript.add(&message);
+        let share = exchange.public.to_vec();
+        let own = OwnCertificate::NotRequested;
+        Ok(State::ExpectServerHelloDone12(Box::new(ExpectServerHelloDone { agreed, server, group, share, own })))
+    }
+}
+
+/// A group that was offered and that DTLS 1.2 has (RFC 8422 §5.4).
+fn offered_group(config: &ClientConfig, selected: NamedGroup) -> Result<&'static dyn SupportedKxGroup, Error> {
+    config
+        .groups()
+        .iter()
+        .copied()
+        .filter(|group| group.usable_for_version(rustls::ProtocolVersion::TLSv1_2))
+        .find(|group| group_of(*group) == selected)
+        .ok_or_else(|| PeerMisbehaved::SelectedUnofferedGroup.into())
+}
+
+/// The server is authenticated; it may ask the same of us, once, before it is done (RFC 5246 §7.4.4, §7.4.5).
+pub(super) struct ExpectServerHelloDone {
+    agreed: Agreed,
+    server: Authenticated,
+    group: &'static dyn SupportedKxGroup,
+    /// The server's ephemeral public key.
+    share: Vec<u8>,
+    own: OwnCertificate,
+}
+
+/// What the server asked of us, and what we answer (RFC 5246 §7.4.6).
+enum OwnCertificate {
+    NotRequested,
+    /// Requested, and there is none that fits: an empty chain tells so.
+    None,
+    Certified(Arc<CertifiedKey>, Box<dyn Signer>),
+}
+
+impl ExpectServerHelloDone {
+    pub(super) fn handle(mut self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
+        let message = match self.own {
+            OwnCertificate::NotRequested => {
+                input.expect_one_of(&[HandshakeType::CERTIFICATE_REQUEST, HandshakeType::SERVER_HELLO_DONE])?
+            }
+            OwnCertificate::None | OwnCertificate::Certified(..) => input.expect(HandshakeType::SERVER_HELLO_DONE)?,
+        };
+        if message.msg_type == HandshakeType::CERTIFICATE_REQUEST {
+            let request = CertificateRequest::read12(message.body)?;
+            self.own = OwnCertificate::choose(&request, &self.agreed.config);
+            self.agreed.transcript.add(&message);
+            return Ok(State::ExpectServerHelloDone12(Box::new(self)));
+        }
+        // "struct { } ServerHelloDone" (RFC 5246 §7.4.5).
+        if !message.body.is_empty() {
+            return Err(Malformed::TrailingData.into());
+        }
+        self.agreed.transcript.add(&message);
+        self.answer(out)
+    }
+
+    /// The client's flight, from Certificate to Finished (RFC 5246 §7.3).
+    fn answer(self, out: &mut Outbox) -> Result<State, Error> {
+        let Self { agreed, server, group, share, own } = self;
+        let Agreed { config, parameters, protocol, server_name, mut transcript, .. } = agreed;
+        if !matches!(own, OwnCertificate::Certified(..)) {
+            transcript.forget_messages();
+        }
+        let key_exchange = KeyExchange::start(group)?;
+        out.push(Effect::Flight(FlightEnd::Answer));
+        own.send_certificate(&mut transcript, out)?;
+        let mut body = Vec::new();
+        put_client_key_exchange(&mut body, key_exchange.public_key());
+        out.send(Epoch::PLAINTEXT, HandshakeType::CLIENT_KEY_EXCHANGE, body, &mut transcript)?;
+
+        let share = PeerShare { sender: Role::Server, public: &share };
+        let master = parameters.master_secret(key_exchange, share, &transcript)?;
+        master.log(config.key_log());
+        own.send_certificate_verify(&mut transcript, out)?;
+        let keys = master.key_block()?;
+        send_finished(Role::Client, &master, keys.client, &mut transcript, out)?;
+        out.push(Effect::AwaitChangeCipherSpec);
+
+        let negotiated = Box::new(Negotiated {
+            version: ProtocolVersion::DTLS1_2,
+            cipher_suite: parameters.suite.id,
+            group: group_of(group),
+            signature_scheme: server.scheme(),
+            protocol,
+            server_name,
+            peer_certificates: server.into_chain(),
+            hello_retry_request: HelloRetryRequest::Unneeded,
+        });
+        let progress = Progress { master, transcript, negotiated };
+        let next = ExpectChangeCipherSpec { progress, keys: keys.server };
+        Ok(State::ExpectServerChangeCipherSpec12(Box::new(next)))
+    }
+}
+
+impl OwnCertificate {
+    /// Our certificate and the scheme to sign with; a key that nothing of what is requested fits is as good as none
+    /// (RFC 5246 §7.4.4, §7.4.6).
+    fn choose(request: &CertificateRequest<'_>, config: &ClientConfig) -> Self {
+        const CONTEXT: SignatureContext = SignatureContext::CertificateVerify12;
+        // An RSA key needs rsa_sign, an ECDSA or EdDSA key ecdsa_sign (RFC 8422 §5.5).
+        let has_type = |auth| {
+            request.certificate_types.contains(match auth {
+                Authentication::Rsa => &RSA_SIGN,
+                Authentication::Ecdsa => &ECDSA_SIGN,
+            })
+        };
+        let fits = |scheme: &SignatureScheme| {
+            [Authentication::Rsa, Authentication::Ecdsa]
+                .into_iter()
+                .any(|auth| has_type(auth) && SignatureContext::ServerKeyExchange12(auth).admits(*scheme))
+        };
+        let schemes: Vec<_> = request.signature_schemes.iter().filter(fits).collect();
+        let admitted: Vec<_> = schemes.iter().map(|scheme| (*scheme).into()).collect();
+        let Some(certified) = config.client_certificate(&request.authorities, &admitted) else { return Self::None };
+        match signature::choose_signer(CONTEXT, certified.key.as_ref(), &schemes) {
+            Ok(signer) if !certified.cert.is_empty() && authentication(certified.key.as_ref()).is_some() => {
+                Self::Certified(certified, signer)
+            }
+            _ => Self::None,
+        }
+    }
+
+    /// Sent if it was asked for, even if there is none (RFC 5246 §7.4.6).
+    fn send_certificate(&self, transcript: &mut Transcript, out: &mut Outbox) -> Result<(), Error> {
+        let chain = match self {
+            Self::NotRequested => return Ok(()),
+            Self::None => &[][..],
+            Self::Certified(certified, _) => &certified.cert,
+        };
+        let mut body = Vec::new();
+        put_certificate12(&mut body, chain.iter().map(AsRef::as_ref));
+        out.send(Epoch::PLAINTEXT, HandshakeType::CERTIFICATE, body, transcript)
+    }
+
+    /// Signs all messages so far, if there is something to sign with (RFC 5246 §7.4.8).
+    fn send_certificate_verify(&self, transcript: &mut Transcript, out: &mut Outbox) -> Result<(), Error> {
+        let Self::Certified(_, signer) = self else { return Ok(()) };
+        let signature = signer.sign(transcript.messages().ok_or(Error::Signing)?).map_err(|_| Error::Signing)?;
+        transcript.forget_messages();
+        let mut body = Vec::new();
+        DigitallySigned { scheme: signer.scheme().into(), signature: &signature }.put(&mut body);
+        out.send(Epoch::PLAINTEXT, HandshakeType::CERTIFICATE_VERIFY, body, transcript)
+    }
+}
+
+/// What the server's last flight is checked with.
+struct Progress {
+    master: MasterSecret,
+    transcript: Transcript,
+    negotiated: Box<Negotiated>,
+}
+
+/// Our Finished is out.
+pub(super) struct ExpectChangeCipherSpec {
+    progress: Progress,
+    /// What the server writes with.
+    keys: TrafficKeys,
+}
+
+impl ExpectChangeCipherSpec {
+    pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
+        let Self { progress, keys } = self;
+        expect_change_cipher_spec(input)?;
+        out.push(Effect::InstallRead { epoch: PROTECTED_EPOCH, keys });
+        Ok(State::ExpectServerFinished12(Box::new(ExpectFinished { progress })))
+    }
+}
+
+/// The server's Finished confirms the handshake as a whole.
+pub(super) struct ExpectFinished {
+    progress: Progress,
+}
+
+impl ExpectFinished {
+    pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
+        let Progress { master, mut transcript, negotiated } = self.progress;
+        let message = input.expect(HandshakeType::FINISHED)?;
+        let finished = receive_finished(Role::Server, &master, &message, &mut transcript)?;
+        out.push(Effect::Complete(negotiated));
+        Ok(State::Established12(Box::new(Established12::new(master, finished))))
+    }
+}

@@ -1,0 +1,258 @@
+//! The client of DTLS 1.3 from ServerHello to Finished (RFC 8446 §4.2.8–§4.4, RFC 9147 §5).
+//!
+//! ```text
+//!                         <--  ServerHello             (client.rs)
+//!                         <--  EncryptedExtensions     ExpectEncryptedExtensions
+//!                         <--  CertificateRequest*     ExpectCertificateOrRequest
+//!                         <--  Certificate             ExpectCertificateOrRequest | ExpectCertificate
+//!                         <--  CertificateVerify       ExpectCertificateVerify
+//!                         <--  Finished                ExpectFinished
+//! [Certificate]           -->
+//! [CertificateVerify]     -->
+//! Finished                -->                          Established13
+//! ```
+
+use super::authentication::{
+    Authenticated, TrustedChain, read_certificate, send_certificate, send_certificate_verify, verify_finished,
+};
+use super::client::Offer;
+use super::established::{ApplicationSecrets, Established13};
+use super::negotiate::{Negotiated, check_answers};
+use super::schedule13::{EarlySchedule, HandshakeSchedule, HandshakeTrafficSecret, SecretLog};
+use super::signature::{self, SignatureContext};
+use super::transcript::Transcript;
+use super::{APPLICATION_EPOCH, Effect, FlightEnd, HANDSHAKE_EPOCH, Input, Outbox, State};
+use crate::crypto::{Role, suites::Suite13};
+use crate::error::{Error, PeerMisbehaved};
+use crate::wire::{
+    Malformed, NamedGroup, ProtocolVersion, SignatureScheme,
+    certificate::CertificateRequest,
+    codec::Reader,
+    enums::{ExtensionType, HandshakeType},
+    extensions::{Extensions, List16},
+    handshake::Message,
+    hello::ServerHello,
+};
+use rustls::sign::{CertifiedKey, Signer};
+use std::sync::Arc;
+
+/// What every state from ServerHello to the server's Finished needs.
+struct Progress {
+    offer: Offer,
+    suite: Suite13,
+    group: NamedGroup,
+    transcript: Transcript,
+    schedule: HandshakeSchedule,
+    client_secret: HandshakeTrafficSecret,
+    server_secret: HandshakeTrafficSecret,
+}
+
+/// A ServerHello that is no HelloRetryRequest; version and suite were checked (RFC 8446 §4.1.3).
+pub(super) fn handle_server_hello(
+    mut offer: Offer,
+    suite: Suite13,
+    mut transcript: Transcript,
+    hello: &ServerHello<'_>,
+    message: &Message<'_>,
+    out: &mut Outbox,
+) -> Result<State, Error> {
+    const ALLOWED: &[ExtensionType] = &[ExtensionType::SUPPORTED_VERSIONS, ExtensionType::KEY_SHARE];
+    check_answers(&hello.extensions, |ty| offer.sends(ty), ALLOWED)?;
+    let share = hello.key_share()?.ok_or(PeerMisbehaved::MissingKeyShare)?;
+    let shared_secret = offer.complete_key_exchange(&share)?;
+
+    transcript.add(message);
+    let schedule = EarlySchedule::new(suite).into_handshake(shared_secret.secret_bytes())?;
+    let log = SecretLog { key_log: offer.config.key_log(), client_random: &offer.random };
+    let hash = transcript.current_hash();
+    let client_secret = schedule.traffic_secret(Role::Client, &hash, log)?;
+    let server_secret = schedule.traffic_secret(Role::Server, &hash, log)?;
+
+    out.push(Effect::InstallRead { epoch: HANDSHAKE_EPOCH, keys: server_secret.keys() });
+    out.push(Effect::InstallWrite { epoch: HANDSHAKE_EPOCH, keys: client_secret.keys() });
+    let progress = Progress { offer, suite, group: share.group, transcript, schedule, client_secret, server_secret };
+    Ok(State::ExpectEncryptedExtensions13(Box::new(ExpectEncryptedExtensions { progress })))
+}
+
+/// The keys of the handshake are in use.
+pub(super) struct ExpectEncryptedExtensions {
+    progress: Progress,
+}
+
+impl ExpectEncryptedExtensions {
+    pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
+        let Self { mut progress } = self;
+        let message = input.expect(HandshakeType::ENCRYPTED_EXTENSIONS)?;
+        let protocol = read_encrypted_extensions(message.body, &progress.offer)?;
+        progress.transcript.add(&message);
+        Ok(State::ExpectServerCertificateOrRequest13(Box::new(ExpectCertificateOrRequest { progress, protocol })))
+    }
+}
+
+/// Checks EncryptedExtensions and finds the application protocol (RFC 8446 §4.3.1, RFC 7301 §3.1).
+fn read_encrypted_extensions(body: &[u8], offer: &Offer) -> Result<Option<Vec<u8>>, Error> {
+    const ALLOWED: &[ExtensionType] = &[
+        ExtensionType::SERVER_NAME,
+        ExtensionType::SUPPORTED_GROUPS,
+        ExtensionType::APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
+    ];
+    let mut r = Reader::new(body);
+    let extensions = Extensions::read(&mut r)?;
+    r.finish()?;
+    check_answers(&extensions, |ty| offer.sends(ty), ALLOWED)?;
+    // RFC 6066 §3: "The "extension_data" field of this extension SHALL be empty."
+    extensions.flag(ExtensionType::SERVER_NAME)?;
+    // The server's preferences are of no use before the next handshake (RFC 8446 §4.2.7).
+    extensions.parse(ExtensionType::SUPPORTED_GROUPS, List16::<NamedGroup>::read)?;
+    offer.protocol(&extensions)
+}
+
+/// The server may ask for a certificate before it sends its own.
+pub(super) struct ExpectCertificateOrRequest {
+    progress: Progress,
+    protocol: Option<Vec<u8>>,
+}
+
+/// What the server asked of us, and what we answer (RFC 8446 §4.4.2, §4.4.3).
+enum OwnCertificate {
+    NotRequested,
+    /// Requested, and there is none that fits: an empty chain tells so.
+    None,
+    Certified(Arc<CertifiedKey>, Box<dyn Signer>),
+}
+
+impl ExpectCertificateOrRequest {
+    pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
+        let Self { mut progress, protocol } = self;
+        let message = input.expect_one_of(&[HandshakeType::CERTIFICATE_REQUEST, HandshakeType::CERTIFICATE])?;
+        if message.msg_type == HandshakeType::CERTIFICATE {
+            let own = OwnCertificate::NotRequested;
+            return ExpectCertificate { progress, protocol, own }.handle_certificate(&message);
+        }
+        let request = CertificateRequest::read13(message.body)?.ok_or(PeerMisbehaved::MissingSignatureAlgorithms)?;
+        if !request.context.is_empty() {
+            return Err(PeerMisbehaved::NonEmptyCertificateContext.into());
+        }
+        let own = choose_certificate(&request, &progress.offer);
+        progress.transcript.add(&message);
+        Ok(State::ExpectServerCertificate13(Box::new(ExpectCertificate { progress, protocol, own })))
+    }
+}
+
+/// Our certificate and the scheme to sign with; a key that no requested scheme fits is as good as none
+/// (RFC 8446 §4.4.2.3).
+fn choose_certificate(request: &CertificateRequest<'_>, offer: &Offer) -> OwnCertificate {
+    const CONTEXT: SignatureContext = SignatureContext::CertificateVerify13;
+    let schemes: Vec<SignatureScheme> = request.signature_schemes.iter().collect();
+    let admitted: Vec<_> =
+        schemes.iter().filter(|scheme| CONTEXT.admits(**scheme)).map(|scheme| (*scheme).into()).collect();
+    let Some(certified) = offer.config.client_certificate(&request.authorities, &admitted) else {
+        return OwnCertificate::None;
+    };
+    match signature::choose_signer(CONTEXT, certified.key.as_ref(), &schemes) {
+        Ok(signer) if !certified.cert.is_empty() => OwnCertificate::Certified(certified, signer),
+        _ => OwnCertificate::None,
+    }
+}
+
+/// The server's certificate is due.
+pub(super) struct ExpectCertificate {
+    progress: Progress,
+    protocol: Option<Vec<u8>>,
+    own: OwnCertificate,
+}
+
+impl ExpectCertificate {
+    pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
+        let message = input.expect(HandshakeType::CERTIFICATE)?;
+        self.handle_certificate(&message)
+    }
+
+    fn handle_certificate(self, message: &Message<'_>) -> Result<State, Error> {
+        let Self { mut progress, protocol, own } = self;
+        let certificate = read_certificate(message.body, |ty| progress.offer.sends(ty))?;
+        // RFC 8446 §4.4.2.4: "the client MUST abort the handshake with a "decode_error" alert".
+        if certificate.chain.is_empty() {
+            return Err(Malformed::BadLength.into());
+        }
+        let offer = &progress.offer;
+        let verify = |chain: &[_]| offer.config.verify_server(chain, offer.name.as_ref());
+        let trusted = TrustedChain::verify(&certificate.chain, verify)?;
+        progress.transcript.add(message);
+        let next = ExpectCertificateVerify { progress, protocol, own, trusted };
+        Ok(State::ExpectServerCertificateVerify13(Box::new(next)))
+    }
+}
+
+/// The chain is trusted; now the server must prove that it is its own.
+pub(super) struct ExpectCertificateVerify {
+    progress: Progress,
+    protocol: Option<Vec<u8>>,
+    own: OwnCertificate,
+    trusted: TrustedChain,
+}
+
+impl ExpectCertificateVerify {
+    pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
+        let Self { mut progress, protocol, own, trusted } = self;
+        let message = input.expect(HandshakeType::CERTIFICATE_VERIFY)?;
+        let config = &progress.offer.config;
+        let (provider, offered) = (config.provider(), config.signature_schemes());
+        let server = trusted.verify_signature(Role::Server, provider, offered, &progress.transcript, message.body)?;
+        progress.transcript.add(&message);
+        Ok(State::ExpectServerFinished13(Box::new(ExpectFinished { progress, protocol, own, server })))
+    }
+}
+
+/// The server is authenticated; its Finished confirms the handshake as a whole.
+pub(super) struct ExpectFinished {
+    progress: Progress,
+    protocol: Option<Vec<u8>>,
+    own: OwnCertificate,
+    server: Authenticated,
+}
+
+impl ExpectFinished {
+    pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
+        let Self { progress, protocol, own, server } = self;
+        let Progress { offer, suite, group, mut transcript, schedule, client_secret, server_secret } = progress;
+        let message = input.expect(HandshakeType::FINISHED)?;
+        let expected = server_secret.verify_data(&transcript.current_hash())?;
+        let finished = verify_finished(expected.as_ref(), message.body)?;
+        transcript.add(&message);
+        let log = SecretLog { key_log: offer.config.key_log(), client_random: &offer.random };
+        let secrets = ApplicationSecrets::derive(schedule, &transcript.current_hash(), log)?;
+
+        out.push(Effect::Flight(FlightEnd::Acknowledgement));
+        own.send(&mut transcript, out)?;
+        let verify_data = client_secret.verify_data(&transcript.current_hash())?.as_ref().to_vec();
+        out.send(HANDSHAKE_EPOCH, HandshakeType::FINISHED, verify_data, &mut transcript)?;
+        out.push(Effect::InstallRead { epoch: APPLICATION_EPOCH, keys: secrets.server.keys() });
+        out.push(Effect::InstallWrite { epoch: APPLICATION_EPOCH, keys: secrets.client.keys() });
+        out.push(Effect::Complete(Box::new(Negotiated {
+            version: ProtocolVersion::DTLS1_3,
+            cipher_suite: suite.id,
+            group,
+            signature_scheme: server.scheme(),
+            protocol,
+            server_name: offer.sni().map(str::to_owned),
+            peer_certificates: server.into_chain(),
+            hello_retry_request: offer.hello_retry_request,
+        })));
+        Ok(State::Established13(Box::new(Established13::client(secrets, finished))))
+    }
+}
+
+impl OwnCertificate {
+    /// Sends Certificate, and CertificateVerify unless the chain is empty (RFC 8446 §4.4.2, §4.4.3).
+    fn send(&self, transcript: &mut Transcript, out: &mut Outbox) -> Result<(), Error> {
+        match self {
+            Self::NotRequested => Ok(()),
+            Self::None => send_certificate(&[], transcript, out),
+            Self::Certified(certified, signer) => {
+                send_certificate(&certified.cert, transcript, out)?;
+                send_certificate_verify(Role::Client, signer.as_ref(), transcript, out)
+            }
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! The server of DTLS 1.2 from ClientHello to Finished (RFC 5246 §7.3, §7.4; RFC 8422 §5; RFC 6347 §4.2).
+//!
+//! ```text
+//! ClientHello               -->                          (server.rs)
+//!                           <--  ServerHello
+//!                           <--  Certificate
+//!                           <--  ServerKeyExchange
+//!                           <--  [CertificateRequest]
+//!                           <--  ServerHelloDone
+//! Certificate*              -->                          ExpectCertificate
+//! ClientKeyExchange         -->                          ExpectClientKeyExchange
+//! CertificateVerify*        -->                          ExpectCertificateVerify
+//! [ChangeCipherSpec]        -->                          ExpectChangeCipherSpec
+//! Finished                  -->                          ExpectFinished
+//!                           <--  [ChangeCipherSpec]
+//!                           <--  Finished                Established12
+//! ```
+
+use super::authentication::TrustedChain;
+use super::common12::{
+    KeyParameters, PROTECTED_EPOCH, authentication, derivation, expect_change_cipher_spec, receive_finished,
+    send_finished,
+};
+use super::established::Established12;
+use super::negotiate::{
+    HelloRetryRequest, Negotiated, acknowledges_name, select_group12, select_protocol, select_suite12, server_name,
+};
+use super::schedule12::{Derivation, KeyBlock, MasterSecret, PeerShare, Randoms};
+use super::signature::{self, SignatureContext};
+use super::transcript::{Retention, Transcript, TranscriptForm};
+use super::{Effect, FlightEnd, Input, Outbox, State};
+use crate::config::ServerConfig;
+use crate::crypto::{
+    self, KeyExchange, Role,
+    suites::{Authentication, Suite12, TrafficKeys},
+};
+use crate::error::{Error, PeerIncompatible};
+use crate::verify::ClientAuth;
+use crate::wire::{
+    CipherSuite, ProtocolVersion, SignatureScheme,
+    ack::Epoch,
+    certificate::{CertificateRequest, DigitallySigned, put_certificate12, read_certificate12},
+    codec::Put,
+    enums::{ExtensionType, HandshakeType},
+    extensions::{UNCOMPRESSED_POINT, put_extension, put_protocol_names},
+    handshake::Message,
+    hello::{ClientHello, DOWNGRADE_TO_1_2, Random, ServerHello},
+    key_exchange::{ServerKeyExchange, read_client_key_exchange},
+};
+use rustls::crypto::SupportedKxGroup;
+use rustls::sign::{CertifiedKey, Signer};
+use std::sync::Arc;
+
+/// Answers a ClientHello for which DTLS 1.2 was selected.
+pub(super) fn handle_client_hello(
+    config: Arc<ServerConfig>,
+    hello: &ClientHello<'_>,
+    message: &Message<'_>,
+    out: &mut Outbox,
+) -> Result<State, Error> {
+    let choice = Choice::make(&config, hello)?;
+    // Only a client certificate's signature needs the messages themselves (RFC 5246 §7.4.8).
+    let retention = match config.client_auth() {
+        ClientAuth::None => Retention::HashOnly,
+        ClientAuth::Optional | ClientAuth::Required => Retention::Messages,
+    };
+    let mut transcript = Transcript::new(choice.suite.hash, TranscriptForm::Dtls12, retention);
+    transcript.add(message);
+    choice.send_flight(config, hello, transcript, out)
+}
+
+/// What the server chose, before it says anything.
+struct Choice {
+    suite: Suite12,
+    group: &'static dyn SupportedKxGroup,
+    derivation: Derivation,
+    protocol: Option<Vec<u8>>,
+    certified: Arc<CertifiedKey>,
+    signer: Box<dyn Signer>,
+}
+
+impl Choice {
+    fn make(config: &ServerConfig, hello: &ClientHello<'_>) -> Result<Self, Error> {
+        let derivation = derivation(&hello.extensions, config.extended_master_secret())?;
+        let group = select_group12(hello, config)?;
+        let schemes = usable_schemes(hello, config)?;
+        let certified = config.resolve_certificate(hello, &schemes).ok_or(PeerIncompatible::NoCertificateForPeer)?;
+        // The certificate's key decides which suites are left (RFC 5246 §7.4.2).
+        let auth = authentication(certified.key.as_ref()).ok_or(PeerIncompatible::NoCertificateForPeer)?;
+        let context = SignatureContext::ServerKeyExchange12(auth);
+        let signer = signature::choose_signer(context, certified.key.as_ref(), &schemes)?;
+        let suite = select_suite12(hello, config, |other| other == auth)?;
+        let protocol = select_protocol(hello, config)?;
+        Ok(Self { suite, group, derivation, protocol, certified, signer })
+    }
+
+    /// ServerHello to ServerHelloDone (RFC 5246 §7.3). The ClientHello is part of the transcript already.
+    fn send_flight(
+        self,
+        config: Arc<ServerConfig>,
+        hello: &ClientHello<'_>,
+        mut transcript: Transcript,
+        out: &mut Outbox,
+    ) -> Result<State, Error> {
+        let randoms = Randoms { client: *hello.random, server: server_random(&config)? };
+        let parameters = KeyParameters { suite: self.suite, derivation: self.derivation, randoms };
+        let key_exchange = KeyExchange::start(self.group)?;
+        out.push(Effect::Flight(FlightEnd::Answer));
+        let body = self.server_hello(&config, hello, &randoms.server);
+        out.send(Epoch::PLAINTEXT, HandshakeType::SERVER_HELLO, body, &mut transcript)?;
+        let mut body = Vec::new();
+        put_certificate12(&mut body, self.certified.cert.iter().map(AsRef::as_ref));
+        out.send(Epoch::PLAINTEXT, HandshakeType::CERTIFICATE, body, &mut transcript)?;
+        let body = self.server_key_exchange(&key_exchange, &randoms)?;
+        out.send(Epoch::PLAINTEXT, HandshakeType::SERVER_KEY_EXCHANGE, body, &mut transcript)?;
+        if config.client_auth() != ClientAuth::None {
+            let body = certificate_request(&config)?;
+            out.send(Epoch::PLAINTEXT, HandshakeType::CERTIFICATE_REQUEST, body, &mut transcript)?;
+        }
+        out.send(Epoch::PLAINTEXT, HandshakeType::SERVER_HELLO_DONE, Vec::new(), &mut transcript)?;
+
+        let negotiated = Box::new(Negotiated {
+            version: ProtocolVersion::DTLS1_2,
+            cipher_suite: self.suite.id,
+            group: key_exchange.group(),
+            signature_scheme: self.signer.scheme().into(),
+            protocol: self.protocol,
+            server_name: server_name(hello).map(str::to_owned),
+            peer_certificates: Vec::new(),
+            hello_retry_request: HelloRetryRequest::Unneeded,
+        });
+        let exchange = Exchange { config, parameters, key_exchange, transcript, negotiated };
+        Ok(match exchange.config.client_auth() {
+            ClientAuth::None => exchange.expect_client_key_exchange(Client::Anonymous),
+            ClientAuth::Optional | ClientAuth::Required => {
+                State::ExpectClientCertificate12(Box::new(ExpectCertificate { exchange }))
+            }
+        })
+    }
+
+    /// RFC 5246 §7.4.1.3. The empty session id says that the session is not kept.
+    fn server_hello(&self, config: &ServerConfig, hello: &ClientHello<'_>, random: &Random) -> Vec<u8> {
+        let mut body = Vec::with_capacity(SERVER_HELLO_LEN);
+        ServerHello::put(&mut body, random, &[], self.suite.id, |out| self.put_extensions(config, hello, out));
+        body
+    }
+
+    /// Answers to the client's extensions, and nothing else (RFC 5246 §7.4.1.4).
+    fn put_extensions(&self, config: &ServerConfig, hello: &ClientHello<'_>, out: &mut Vec<u8>) {
+        if acknowledges_name(hello, config) {
+            // RFC 6066 §3: it "SHALL be empty".
+            put_extension(out, ExtensionType::SERVER_NAME, |_| ());
+        }
+        // RFC 5746 §3.6: an answer to the signalling suite too.
+        let scsv = hello.cipher_suites.contains(&CipherSuite::TLS_EMPTY_RENEGOTIATION_INFO_SCSV);
+        if scsv || hello.known.renegotiation_info.is_some() {
+            put_extension(out, ExtensionType::RENEGOTIATION_INFO, |out| out.put_u8(0));
+        }
+        if self.derivation == Derivation::Extended {
+            put_extension(out, ExtensionType::EXTENDED_MASTER_SECRET, |_| ());
+        }
+        // RFC 8422 §5.2.
+        if hello.known.point_formats.is_some() {
+            put_extension(out, ExtensionType::EC_POINT_FORMATS, |out| {
+                out.put_vec::<1>(|out| out.put_u8(UNCOMPRESSED_POINT));
+            });
+        }
+        if let Some(protocol) = &self.protocol {
+            put_protocol_names(out, std::iter::once(protocol.as_slice()));
+        }
+    }
+
+    /// RFC 8422 §5.4.
+    fn server_key_exchange(&self, key_exchange: &KeyExchange, randoms: &Randoms) -> Result<Vec<u8>, Error> {
+        let mut body = Vec::with_capacity(512);
+        ServerKeyExchange::put_params(&mut body, key_exchange.group(), key_exchange.public_key());
+        let content = signature::server_key_exchange_content(randoms, &body);
+        let signature = self.signer.sign(&content).map_err(|_| Error::Signing)?;
+        DigitallySigned { scheme: self.signer.scheme().into(), signature: &signature }.put(&mut body);
+        Ok(body)
+    }
+}
+
+/// More octets than a ServerHello of ours has without a protocol name.
+const SERVER_HELLO_LEN: usize = 96;
+
+/// The client's schemes by which a certificate of ours may sign under a suite that both have. A client that lists none
+/// means SHA-1 (RFC 5246 §7.4.1.4.1), with which nothing is signed any more (RFC 9155 §3).
+fn usable_schemes(hello: &ClientHello<'_>, config: &ServerConfig) -> Result<Vec<SignatureScheme>, Error> {
+    // Fails if there is no suite at all.
+    select_suite12(hello, config, |_| true)?;
+    let usable = |auth| select_suite12(hello, config, |other| other == auth).is_ok();
+    let contexts: Vec<_> = [Authentication::Ecdsa, Authentication::Rsa]
+        .into_iter()
+        .filter(|auth| usable(*auth))
+        .map(SignatureContext::ServerKeyExchange12)
+        .collect();
+    let offered = hello.known.signature_schemes.ok_or(PeerIncompatible::NoCommonSignatureScheme)?;
+    Ok(offered.iter().filter(|scheme| contexts.iter().any(|context| context.admits(*scheme))).collect())
+}
+
+/// A server that has 1.3 marks its answer of 1.2 (RFC 8446 §4.1.3).
+fn server_random(config: &ServerConfig) -> Result<Random, Error> {
+    let mut random: Random = crypto::random(config.provider())?;
+    if config.versions().contains(&ProtocolVersion::DTLS1_3)
+        && let Some(mark) = random.last_chunk_mut()
+    {
+        *mark = DOWNGRADE_TO_1_2;
+    }
+    Ok(random)
+}
+
+/// RFC 5246 §7.4.4: the schemes by which the client may sign.
+fn certificate_request(config: &ServerConfig) -> Result<Vec<u8>, Error> {
+    let ours = config.signature_schemes().iter().copied();
+    let schemes: Vec<_> = ours.filter(|scheme| SignatureContext::CertificateVerify12.admits(*scheme)).collect();
+    if schemes.is_empty() {
+        return Err(PeerIncompatible::NoCommonSignatureScheme.into());
+    }
+    let mut body = Vec::new();
+    let authorities = config.client_authorities().iter();
+    CertificateRequest::put12(&mut body, &schemes, authorities.map(AsRef::as_ref));
+    Ok(body)
+}
+
+/// What is needed until the client's share is there.
+struct Exchange {
+    config: Arc<ServerConfig>,
+    parameters: KeyParameters,
+    key_exchange: KeyExchange,
+    transcript: Transcript,
+    negotiated: Box<Negotiated>,
+}
+
+/// Who the client says it is.
+enum Client {
+    /// It was not asked, or has no certificate and need not have one.
+    Anonymous,
+    /// Its chain is trusted; that it is its own is not proven yet.
+    Certified(TrustedChain),
+}
+
+impl Exchange {
+    fn expect_client_key_exchange(mut self, client: Client) -> State {
+        if matches!(client, Client::Anonymous) {
+            self.transcript.forget_messages();
+        }
+        State::ExpectClientKeyExchange12(Box::new(ExpectClientKeyExchange { exchange: self, client }))
+    }
+}
+
+/// A client that was asked sends a Certificate, even if it has none (RFC 5246 §7.4.6).
+pub(super) struct ExpectCertificate {
+    exchange: Exchange,
+}
+
+impl ExpectCertificate {
+    pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
+        let Self { mut exchange } = self;
+        let message = input.expect(HandshakeType::CERTIFICATE)?;
+        let chain = read_certificate12(message.body)?;
+        exchange.transcript.add(&message);
+        if chain.is_empty() {
+            // RFC 5246 §7.4.6: either to go on, or "a fatal handshake_failure alert".
+            return match exchange.config.client_auth() {
+                ClientAuth::Required => Err(PeerIncompatible::NoClientCertificate.into()),
+                ClientAuth::Optional | ClientAuth::None => Ok(exchange.expect_client_key_exchange(Client::Anonymous)),
+            };
+        }
+        let chain = TrustedChain::verify(&chain, |chain| exchange.config.verify_client(chain))?;
+        Ok(exchange.expect_client_key_exchange(Client::Certified(chain)))
+    }
+}
+
+/// The client's share is due (RFC 8422 §5.7).
+pub(super) struct ExpectClientKeyExchange {
+    exchange: Exchange,
+    client: Client,
+}
+
+impl ExpectClientKeyExchange {
+    pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
+        let Self { exchange, client } = self;
+        let Exchange { config, parameters, key_exchange, mut transcript, negotiated } = exchange;
+        let message = input.expect(HandshakeType::CLIENT_KEY_EXCHANGE)?;
+        let public = read_client_key_exchange(message.body)?;
+        transcript.add(&message);
+        let share = PeerShare { sender: Role::Client, public };
+        let master = parameters.master_secret(key_exchange, share, &transcript)?;
+        master.log(config.key_log());
+        let keys = master.key_block()?;
+        let progress = Progress { master, keys, transcript, negotiated };
+        Ok(match client {
+            Client::Anonymous => progress.expect_change_cipher_spec(out),
+            // A certificate of a kind that can sign, as those that are asked for, is followed by a signature
+            // (RFC 5246 §7.4.8).
+            Client::Certified(chain) => {
+                let next = ExpectCertificateVerify { config, progress, chain };
+                State::ExpectClientCertificateVerify12(Box::new(next))
+            }
+        })
+    }
+}
+
+/// What is needed once the keys are known.
+struct Progress {
+    master: MasterSecret,
+    keys: KeyBlock,
+    transcript: Transcript,
+    negotiated: Box<Negotiated>,
+}
+
+impl Progress {
+    fn expect_change_cipher_spec(self, out: &mut Outbox) -> State {
+        out.push(Effect::AwaitChangeCipherSpec);
+        State::ExpectClientChangeCipherSpec12(Box::new(ExpectChangeCipherSpec { progress: self }))
+    }
+}
+
+/// The client's chain is trusted; now the client must prove that it is its own.
+pub(super) struct ExpectCertificateVerify {
+    config: Arc<ServerConfig>,
+    progress: Progress,
+    chain: TrustedChain,
+}
+
+impl ExpectCertificateVerify {
+    pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
+        let Self { config, mut progress, chain } = self;
+        let message = input.expect(HandshakeType::CERTIFICATE_VERIFY)?;
+        let signed = DigitallySigned::read_certificate_verify(message.body)?;
+        // "all handshake messages sent or received, starting at client hello and up to, but not including, this
+        // message" (RFC 5246 §7.4.8); the scheme is one of those requested.
+        let client = chain.verify_signed(
+            config.provider(),
+            SignatureContext::CertificateVerify12,
+            config.signature_schemes(),
+            progress.transcript.messages().ok_or(Error::Provider)?,
+            &signed,
+        )?;
+        progress.transcript.forget_messages();
+        progress.transcript.add(&message);
+        progress.negotiated.peer_certificates = client.into_chain();
+        Ok(progress.expect_change_cipher_spec(out))
+    }
+}
+
+/// Everything in plaintext has come.
+pub(super) struct ExpectChangeCipherSpec {
+    progress: Progress,
+}
+
+impl ExpectChangeCipherSpec {
+    pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
+        let Progress { master, keys, transcript, negotiated } = self.progress;
+        expect_change_cipher_spec(input)?;
+        out.push(Effect::InstallRead { epoch: PROTECTED_EPOCH, keys: keys.client });
+        let next = ExpectFinished { master, keys: keys.server, transcript, negotiated };
+        Ok(State::ExpectClientFinished12(Box::new(next)))
+    }
+}
+
+/// The client's Finished confirms the handshake as a whole.
+pub(super) struct ExpectFinished {
+    master: MasterSecret,
+    /// What we write with.
+    keys: TrafficKeys,
+    transcript: Transcript,
+    negotiated: Box<Negotiated>,
+}
+
+impl ExpectFinished {
+    pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
+        let Self { master, keys, mut transcript, negotiated } = self;
+        let message = input.expect(HandshakeType::FINISHED)?;
+        let finished = receive_finished(Role::Client, &master, &message, &mut transcript)?;
+        out.push(Effect::Flight(FlightEnd::RepeatOfPeer));
+        send_finished(Role::Server, &master, keys, &mut transcript, out)?;
+        out.push(Effect::Complete(negotiated));
+        Ok(State::Established12(Box::new(Established12::new(master, finished))))
+    }
+}
