@@ -67,6 +67,7 @@
 )]
 
 mod config;
+mod connection;
 mod crypto;
 mod error;
 mod flight;
@@ -81,6 +82,7 @@ pub use config::{
     ServerConfigBuilder, ServerNameAcknowledgement, TimeoutPolicy, TransportConfig, UnofferedProtocol, WantsClientAuth,
     WantsServerCert,
 };
+pub use connection::{ApplicationData, CloseReason, Connection, Datagram, Event, SendError, Stats};
 pub use error::{ApiMisuse, Discard, Error, PeerIncompatible, PeerMisbehaved, PlaintextFault};
 pub use handshake::{Direction, HelloRetryRequest, Negotiated};
 pub use verify::{Fingerprint, InvalidFingerprint};

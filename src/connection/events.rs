@@ -1,0 +1,33 @@
+//! What an association tells the application.
+
+use crate::error::Error;
+use crate::handshake::Direction;
+
+/// Something that happened, from [`Connection::poll_event`](crate::Connection::poll_event).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The peer is authenticated and application data may be sent.
+    HandshakeComplete,
+    /// The peer sent close_notify: no more data will come (RFC 8446 §6.1). [`Connection::close`](crate::Connection::close)
+    /// answers it; DTLS 1.2 asks for that at once (RFC 5246 §7.2.1).
+    PeerClosed,
+    /// The keys of one direction were updated (RFC 8446 §4.6.3).
+    KeyUpdated(Direction),
+    /// So many records were sealed under these keys that no more should be (RFC 9147 §4.5.3), and this version has no way
+    /// to change them: open another association. Sent once.
+    ConfidentialityLimitReached,
+    /// The association ended. Nothing can be sent any more but the alert that
+    /// [`Connection::poll_transmit`](crate::Connection::poll_transmit) may still hold.
+    Closed(CloseReason),
+}
+
+/// Why an association ended.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The application closed it, and the close_notify is on its way.
+    Local,
+    /// It failed.
+    Failed(Error),
+}

@@ -1,0 +1,505 @@
+//! Floor 5: one association. Composes `record`, `flight` and `handshake`, which do not know each other.
+//!
+//! A datagram comes in by `receive.rs`: records are opened, handshake messages put together and given to the handshake,
+//! whose effects are carried out here. A datagram goes out by `transmit.rs`. Time passes in `timers.rs`.
+
+mod events;
+mod receive;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod transmit;
+
+pub use events::{CloseReason, Event};
+pub use receive::{ApplicationData, Datagram};
+pub use stats::Stats;
+pub use transmit::SendError;
+
+use crate::config::{ClientConfig, ConfigError, PlaintextFaults, ServerConfig, TimeoutPolicy, TransportConfig};
+use crate::crypto::suites::TrafficKeys;
+use crate::error::{ApiMisuse, Error, PlaintextFault};
+use crate::flight::{AckSender, Acks, Incoming, IncomingLimits, Outgoing, RetransmitTimer, RttAdaptation, TimerKnobs};
+use crate::handshake::{Effect, FlightEnd, Handshake, Input, Negotiated};
+use crate::record::{PlaintextVersion, RecordLayer};
+use crate::wire::{
+    AlertDescription,
+    ack::{Epoch, RecordNumber},
+    post_handshake::KeyUpdateRequest,
+};
+use rustls::pki_types::ServerName;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use timers::Mtu;
+
+/// One DTLS association with one peer, whose address it does not know.
+///
+/// It performs no I/O and reads no clock. Four kinds of calls drive it, in any order:
+///
+/// * **input**: [`receive`](Self::receive) for each datagram from the peer, [`handle_timeout`](Self::handle_timeout)
+///   when the deadline of [`poll_timeout`](Self::poll_timeout) has come;
+/// * **output**: after each input, [`poll_transmit`](Self::poll_transmit) until it returns `None`, sending each datagram;
+///   then [`poll_event`](Self::poll_event) until it returns `None`; then [`poll_timeout`](Self::poll_timeout);
+/// * **data**: [`send`](Self::send) seals a datagram to be sent at once; what the peer sent comes out of `receive`;
+/// * **control**: [`close`](Self::close), [`set_mtu`](Self::set_mtu),
+///   [`request_key_update`](Self::request_key_update), [`export_keying_material`](Self::export_keying_material).
+///
+/// What the network does — loss, garbage, forgeries, repetition — is never an error. After an error the association is
+/// over; [`poll_transmit`](Self::poll_transmit) still has the alert for the peer.
+pub struct Connection {
+    records: RecordLayer,
+    handshake: Handshake,
+    outgoing: Outgoing,
+    incoming: Incoming,
+    acks: AckSender,
+    timer: RetransmitTimer,
+    mtu: Mtu,
+    transport: TransportConfig,
+    conduct: Conduct,
+    phase: Phase,
+    events: VecDeque<Event>,
+    stats: Stats,
+    clock: timers::Expiring,
+}
+
+/// What the negotiated version changes in the conduct of an association, as data.
+#[derive(Clone, Copy, Debug)]
+struct Conduct {
+    acks: Acks,
+    /// How the flight that is out, if any is, ends.
+    flight_end: FlightEnd,
+    /// Application data comes in this epoch or a later one (RFC 6347 §4.1: the epoch after ChangeCipherSpec; RFC 9147 §6.1).
+    data_epoch: Epoch,
+    /// The newest epoch to send in: of alerts, ACKs and data.
+    write_epoch: Epoch,
+    /// The newest epoch of which a record was opened; plaintext counts as nothing once it is above.
+    heard: Epoch,
+    sending: Sending,
+    receiving: Receiving,
+}
+
+/// Whether we may still send data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sending {
+    Open,
+    /// The application closed; the close_notify is to be sent.
+    Closing,
+    Closed,
+}
+
+/// Whether the peer may still send data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Receiving {
+    Open,
+    /// Its close_notify came in this record; data in later ones does not count (RFC 9147 §5.10).
+    ClosedAt(RecordNumber),
+}
+
+/// Where an association stands.
+enum Phase {
+    Handshaking(Box<Handshaking>),
+    Established(Box<Negotiated>),
+    Failed(Failure),
+}
+
+/// What only a running handshake needs.
+struct Handshaking {
+    /// Records of the next epoch that came before its keys, each whole.
+    early: Vec<Box<[u8]>>,
+    change_cipher_spec: ChangeCipherSpec,
+    last_fault: LastFault,
+    silence: Silence,
+}
+
+/// How long the peer has been silent while nothing of ours is there to be sent again.
+#[derive(Clone, Copy, Debug)]
+enum Silence {
+    /// Nothing has come from it, or it has to answer a flight, for which there is the retransmission timer.
+    NotAwaiting,
+    /// It acknowledged all that we sent, or brought something on, at this time; now it is its turn.
+    Since(Instant),
+}
+
+/// The peer's ChangeCipherSpec, which has no place in the order of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ChangeCipherSpec {
+    /// Neither expected nor seen.
+    Quiet,
+    /// It came before it was expected.
+    Seen,
+    /// The handshake waits for it.
+    Awaited,
+    /// It came and is expected: the handshake gets it.
+    Due,
+}
+
+impl ChangeCipherSpec {
+    const fn seen(self) -> Self {
+        match self {
+            Self::Quiet | Self::Seen => Self::Seen,
+            Self::Awaited | Self::Due => Self::Due,
+        }
+    }
+
+    const fn awaited(self) -> Self {
+        match self {
+            Self::Quiet | Self::Awaited => Self::Awaited,
+            Self::Seen | Self::Due => Self::Due,
+        }
+    }
+}
+
+/// What was last wrong with a plaintext message that was discarded.
+#[derive(Clone, Copy, Debug)]
+enum LastFault {
+    None,
+    Some(PlaintextFault),
+}
+
+/// How an association ended.
+struct Failure {
+    error: Error,
+    alert: AlertDue,
+}
+
+/// The alert that tells the peer of a failure (RFC 9147 §5.10).
+#[derive(Clone, Copy, Debug)]
+enum AlertDue {
+    /// There is nothing to say, or it was said often enough.
+    Silent,
+    /// To be sent now; `repeats` more may follow.
+    Now { description: AlertDescription, repeats: u8 },
+    /// To be sent again when the peer goes on, `repeats` times at most.
+    IfPeerGoesOn { description: AlertDescription, repeats: u8 },
+}
+
+/// A fatal alert is sent up to four times in all, once for each datagram that shows that the peer did not get it.
+const ALERT_REPEATS: u8 = 3;
+
+impl Connection {
+    /// A client's side of a new association. Its first datagram waits in [`poll_transmit`](Self::poll_transmit).
+    ///
+    /// `name` is sent to the server (RFC 6066 §3) if it is a DNS name, and checked against its certificate (RFC 9525).
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the configuration needs a name and there is none, or the provider fails.
+    pub fn client(
+        config: Arc<ClientConfig>,
+        name: Option<ServerName<'static>>,
+        now: Instant,
+    ) -> Result<Self, ConfigError> {
+        config.check_server_name(name.as_ref())?;
+        let transport = config.transport().clone();
+        let handshake = Handshake::client(config, name).map_err(|_| ConfigError::Provider)?;
+        let mut connection = Self::new(handshake, transport, now);
+        connection.carry_out(now).map_err(|_| ConfigError::Provider)?;
+        connection.records.set_plaintext_version(PlaintextVersion::FirstHello);
+        Ok(connection)
+    }
+
+    /// A server's side of a new association. It makes no cookie exchange: whoever embeds it vouches for the peer's
+    /// address, or bears the risk that forged addresses cost memory and signatures (RFC 9147 §5.1).
+    ///
+    /// # Errors
+    /// None today; [`ConfigError`] where a configuration turns out not to work.
+    pub fn server(config: Arc<ServerConfig>, now: Instant) -> Result<Self, ConfigError> {
+        let transport = config.transport().clone();
+        Ok(Self::new(Handshake::server(config), transport, now))
+    }
+
+    fn new(handshake: Handshake, transport: TransportConfig, now: Instant) -> Self {
+        let knobs = TimerKnobs {
+            initial: transport.initial_timeout(),
+            max: transport.max_timeout(),
+            retransmissions: transport.max_retransmissions(),
+            rtt_adaptation: match transport.timeout_policy() {
+                TimeoutPolicy::Adaptive => RttAdaptation::On,
+                TimeoutPolicy::Fixed => RttAdaptation::Off,
+            },
+        };
+        let limits = IncomingLimits {
+            max_message: transport.max_handshake_message(),
+            max_buffered: transport.max_reassembly_buffer(),
+        };
+        let mut records = RecordLayer::new();
+        if transport.plaintext_faults() == PlaintextFaults::Discard {
+            records.accept_plaintext_repeats();
+        }
+        Self {
+            records,
+            handshake,
+            outgoing: Outgoing::default(),
+            incoming: Incoming::new(limits),
+            acks: AckSender::new(),
+            timer: RetransmitTimer::new(knobs),
+            mtu: Mtu::new(transport.mtu()),
+            transport,
+            conduct: Conduct::new(),
+            phase: Phase::Handshaking(Box::new(Handshaking::new())),
+            events: VecDeque::new(),
+            stats: Stats::new(),
+            clock: timers::Expiring::new(now),
+        }
+    }
+
+    /// The next thing that happened, in the order in which it did.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Whether the handshake is complete and the association has neither failed nor been closed by the application.
+    pub fn is_established(&self) -> bool {
+        matches!(self.phase, Phase::Established(_)) && self.conduct.sending == Sending::Open
+    }
+
+    /// What was agreed on, once the handshake is complete.
+    pub fn negotiated(&self) -> Option<&Negotiated> {
+        match &self.phase {
+            Phase::Established(negotiated) => Some(negotiated),
+            Phase::Handshaking(_) | Phase::Failed(_) => None,
+        }
+    }
+
+    /// What the association has counted.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Keying material for another protocol (RFC 5705, RFC 8446 §7.5). `context: None` and an empty context differ in
+    /// DTLS 1.2 and are the same in 1.3.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::HandshakeNotComplete`]; [`ApiMisuse::ExporterUnavailable`] for a label that the protocol itself uses or
+    /// a 1.2 association without extended master secret (RFC 7627 §5.4); [`ApiMisuse::ExportTooLong`].
+    pub fn export_keying_material(
+        &self,
+        label: &[u8],
+        context: Option<&[u8]>,
+        out: &mut [u8],
+    ) -> Result<(), ApiMisuse> {
+        match self.handshake.export(label, context, out) {
+            Ok(()) => Ok(()),
+            Err(Error::ApiMisuse(misuse)) => Err(misuse),
+            Err(_) => Err(ApiMisuse::ExportTooLong),
+        }
+    }
+
+    /// Changes our sending keys, and asks the peer to change its own if `request` says so (RFC 8446 §4.6.3, RFC 9147 §8).
+    /// Ours change when the peer has acknowledged the message; [`Event::KeyUpdated`] tells.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::HandshakeNotComplete`]; [`ApiMisuse::NotInThisVersion`] in DTLS 1.2; [`ApiMisuse::Closed`].
+    pub fn request_key_update(&mut self, now: Instant, request: KeyUpdateRequest) -> Result<(), ApiMisuse> {
+        match (&self.phase, self.conduct.acks) {
+            (Phase::Failed(_), _) => Err(ApiMisuse::Closed),
+            _ if self.conduct.sending != Sending::Open => Err(ApiMisuse::Closed),
+            (Phase::Handshaking(_), _) => Err(ApiMisuse::HandshakeNotComplete),
+            (Phase::Established(_), Acks::Explicit) => {
+                let step = self.step(Input::RequestKeyUpdate(request), now);
+                step.map_err(|error| self.fail(error)).map_err(|_| ApiMisuse::Closed)
+            }
+            (Phase::Established(_), _) => Err(ApiMisuse::NotInThisVersion),
+        }
+    }
+
+    /// Sends close_notify and no more data (RFC 8446 §6.1). What the peer still sends is delivered. During the handshake
+    /// there is nothing to deliver: it ends here.
+    pub fn close(&mut self, _now: Instant) {
+        match (&self.phase, self.conduct.sending) {
+            (Phase::Established(_), Sending::Open) => {
+                self.conduct.sending = Sending::Closing;
+                // "Any data received with an epoch/sequence number pair after that of a valid received closure alert MUST be
+                // ignored" (RFC 9147 §5.10): an ACK that waits must go before.
+                self.acks.hurry();
+            }
+            (Phase::Handshaking(_), _) => {
+                self.end(Error::Application(AlertDescription::CLOSE_NOTIFY), CloseReason::Local);
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends the association with a fatal alert of the application's choice.
+    pub fn abort(&mut self, description: AlertDescription) {
+        if !matches!(self.phase, Phase::Failed(_)) {
+            self.fail(Error::Application(description));
+        }
+    }
+
+    /// One step of the handshake and what it wants done.
+    fn step(&mut self, input: Input<'_>, now: Instant) -> Result<(), Error> {
+        self.handshake.handle(input)?;
+        self.carry_out(now)
+    }
+
+    /// Carries out what the handshake wants done, in its order.
+    fn carry_out(&mut self, now: Instant) -> Result<(), Error> {
+        for effect in self.handshake.take_effects() {
+            match effect {
+                Effect::ExplicitAcks => {
+                    self.records.set_plaintext_version(PlaintextVersion::Usual);
+                    self.conduct.acks = Acks::Explicit;
+                    self.conduct.data_epoch = EXPLICIT_ACKS_DATA_EPOCH;
+                    // A ClientHello that is out stays so, with its timer: what told this anyone may have sent. What comes
+                    // under keys answers it.
+                    self.acks.set_acks(Acks::Explicit);
+                }
+                Effect::Flight(end) => self.begin_flight(end),
+                Effect::Send { epoch, message } => self.outgoing.push_message(epoch, message),
+                Effect::SendChangeCipherSpec { epoch } => self.outgoing.push_change_cipher_spec(epoch),
+                Effect::InstallRead { epoch, keys } => self.install_read(epoch, &keys, now)?,
+                Effect::InstallWrite { epoch, keys } => {
+                    // Where ACKs are implicit, this is what tells that the version is agreed on.
+                    self.records.set_plaintext_version(PlaintextVersion::Usual);
+                    self.records.install_write(epoch, &keys)?;
+                    self.conduct.write_epoch = epoch;
+                    self.drop_old_sending_keys();
+                }
+                Effect::AwaitChangeCipherSpec => self.await_change_cipher_spec(),
+                Effect::AcknowledgeNow => self.acks.request(),
+                Effect::Complete(negotiated) => self.complete(negotiated, now),
+                Effect::KeyUpdated(direction) => self.events.push_back(Event::KeyUpdated(direction)),
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_flight(&mut self, end: FlightEnd) {
+        // In the handshake our flight answers what came and acknowledges it (RFC 9147 §7.1); later ones answer nothing.
+        if let Phase::Handshaking(handshaking) = &mut self.phase {
+            self.acks.on_flight_sent();
+            handshaking.silence = Silence::NotAwaiting;
+        }
+        self.outgoing.begin();
+        self.timer.begin_flight();
+        self.conduct.flight_end = end;
+    }
+
+    /// New keys to receive under. Only those immediately before them are kept.
+    ///
+    /// Deviation: for [`KEPT_AFTER_KEY_CHANGE`] at most once the new ones are in use, and not beyond the next change, though
+    /// draft-ietf-tls-rfc9147bis §4.2.1 would let more be kept.
+    fn install_read(&mut self, epoch: Epoch, keys: &TrafficKeys, now: Instant) -> Result<(), Error> {
+        self.records.drop_read_below(self.incoming.epoch());
+        self.records.install_read(epoch, keys)?;
+        self.incoming.advance_epoch(epoch)?;
+        self.clock = match self.phase {
+            // "receivers MUST retain the pre-update keying material until receipt and successful decryption of a message
+            // using the new keys" (draft-ietf-tls-rfc9147bis §8).
+            Phase::Established(_) => timers::Expiring::FromNewKeys,
+            Phase::Handshaking(_) | Phase::Failed(_) => timers::Expiring::Since(now),
+        };
+        Ok(())
+    }
+
+    /// What is acknowledged is never sent again, and nothing else is sent under old keys.
+    fn drop_old_sending_keys(&mut self) {
+        if matches!(self.phase, Phase::Established(_)) && self.outgoing.is_acknowledged() {
+            self.records.drop_write_below(self.conduct.write_epoch);
+        }
+    }
+
+    fn await_change_cipher_spec(&mut self) {
+        if let Phase::Handshaking(handshaking) = &mut self.phase {
+            handshaking.change_cipher_spec = handshaking.change_cipher_spec.awaited();
+        }
+    }
+
+    /// The peer's next flight answers ours (RFC 9147 §7.1, RFC 6347 §4.2.4).
+    fn answered(&mut self, now: Instant) {
+        self.outgoing.acknowledge_all();
+        self.timer.acknowledged(now);
+        self.await_peer(now);
+    }
+
+    /// The peer's turn: if it vanishes now, no retransmission tells, and yet the handshake must end some time.
+    fn await_peer(&mut self, now: Instant) {
+        if let Phase::Handshaking(handshaking) = &mut self.phase {
+            handshaking.silence = Silence::Since(now);
+        }
+    }
+
+    fn complete(&mut self, negotiated: Box<Negotiated>, now: Instant) {
+        if self.conduct.flight_end == FlightEnd::Answer {
+            self.answered(now);
+        }
+        if self.conduct.acks == Acks::Undecided {
+            self.conduct.acks = Acks::Implicit;
+            self.acks.set_acks(Acks::Implicit);
+        }
+        self.phase = Phase::Established(negotiated);
+        self.drop_old_sending_keys();
+        self.events.push_back(Event::HandshakeComplete);
+    }
+
+    /// Ends the association: nothing more is sent but the alert.
+    fn fail(&mut self, error: Error) -> Error {
+        if let Phase::Failed(failure) = &self.phase {
+            return failure.error.clone();
+        }
+        let reason = CloseReason::Failed(error.clone());
+        self.end(error, reason)
+    }
+
+    fn end(&mut self, error: Error, reason: CloseReason) -> Error {
+        self.outgoing.begin();
+        self.timer.stop();
+        self.acks.on_flight_sent();
+        let alert = match error.alert() {
+            Some(description) => AlertDue::Now { description, repeats: ALERT_REPEATS },
+            None => AlertDue::Silent,
+        };
+        // It ends once: an application that has closed it was told already.
+        if self.conduct.sending != Sending::Closed {
+            self.events.push_back(Event::Closed(reason));
+        }
+        self.phase = Phase::Failed(Failure { error: error.clone(), alert });
+        error
+    }
+}
+
+/// Application data begins in epoch 3 where handshake messages have an epoch of their own (RFC 9147 §6.1).
+const EXPLICIT_ACKS_DATA_EPOCH: Epoch = Epoch(3);
+
+/// How long what a peer may still need is kept after the keys changed: twice the maximum segment lifetime of RFC 793,
+/// the time RFC 6347 §4.1 and RFC 9147 §4.2.1 go by.
+const KEPT_AFTER_KEY_CHANGE: Duration = Duration::from_secs(240);
+
+impl Conduct {
+    const fn new() -> Self {
+        Self {
+            acks: Acks::Undecided,
+            flight_end: FlightEnd::Answer,
+            data_epoch: Epoch(1),
+            write_epoch: Epoch::PLAINTEXT,
+            heard: Epoch::PLAINTEXT,
+            sending: Sending::Open,
+            receiving: Receiving::Open,
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    /// Where the association stands, without any secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let phase = match &self.phase {
+            Phase::Handshaking(_) => "handshaking",
+            Phase::Established(_) => "established",
+            Phase::Failed(_) => "failed",
+        };
+        f.debug_struct("Connection").field("phase", &phase).field("stats", &self.stats).finish_non_exhaustive()
+    }
+}
+
+impl Handshaking {
+    const fn new() -> Self {
+        Self {
+            early: Vec::new(),
+            change_cipher_spec: ChangeCipherSpec::Quiet,
+            last_fault: LastFault::None,
+            silence: Silence::NotAwaiting,
+        }
+    }
+}
