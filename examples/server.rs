@@ -1,0 +1,202 @@
+//! A DTLS server: echoes what its peer sends, one peer at a time.
+//!
+//! ```sh
+//! cargo run --example server -- --listen 127.0.0.1:4433 --cert cert.pem --key key.pem
+//! ```
+
+mod common {
+    pub(crate) mod options;
+    pub(crate) mod udp;
+}
+
+use common::options::{Options, Verification};
+use common::udp::{Failure, Link, MAX_DATAGRAM, Outlet, State, describe};
+use rustls::DistinguishedName;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, SignatureScheme};
+use std::net::{SocketAddr, UdpSocket};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use udtls::{Connection, Fingerprint, ServerConfig};
+
+const USAGE: &str = "\
+Echoes what its peer sends over DTLS, one peer at a time.
+
+usage: server --listen ADDRESS:PORT [options]
+
+  --listen ADDRESS:PORT where to listen
+  --cert FILE           the server's certificate chain, PEM; without it one is made up
+  --key FILE            its private key, PEM
+  --name NAME           the name in a certificate that is made up; default localhost
+  --ca FILE             demand a client certificate by one of these, PEM
+  --insecure            demand a client certificate, and take any: for experiments only
+  --version VERSION     1.2, 1.3 or auto (default)
+  --alpn NAME[,NAME]    application protocols, the best first
+  --mtu OCTETS          longest datagram to send, UDP payload; default 1200
+  --keylog FILE         append secrets for Wireshark; SSLKEYLOGFILE works too
+  --help                this text
+";
+
+/// A handshake may take so long before another peer has its turn.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(15);
+
+/// A peer may be silent for so long before another has its turn.
+const IDLE_PATIENCE: Duration = Duration::from_secs(60);
+
+fn main() -> ExitCode {
+    let outcome = match Options::parse("listen") {
+        Ok(Some(options)) => run(&options),
+        Ok(None) => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), Failure> {
+    let config = Arc::new(config(options)?);
+    let address = &options.address;
+    let socket = UdpSocket::bind(address)
+        .map_err(|error| format!("--listen {address}: {error}; choose another address or port"))?;
+    println!("listening on {}", socket.local_addr()?);
+    let mut buffer = vec![0; MAX_DATAGRAM];
+    loop {
+        socket.set_read_timeout(None)?;
+        let (len, peer) = match socket.recv_from(&mut buffer) {
+            Ok(received) => received,
+            // The system reports here that an earlier peer's port is closed.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let datagram = &mut buffer[..len];
+        if !begins_handshake(datagram) {
+            continue;
+        }
+        let connection = Connection::server(config.clone(), Instant::now())?;
+        let mut link = Link::new(&socket, Some(peer), connection);
+        // One peer's failure is no reason to stop.
+        match serve(&mut link, peer, datagram) {
+            Ok(()) => println!("{peer}: closed"),
+            Err(error) => eprintln!("server: {peer}: {error}"),
+        }
+    }
+}
+
+/// One association, from its first datagram to its end.
+fn serve(link: &mut Link<'_>, peer: SocketAddr, first: &mut [u8]) -> Result<(), Failure> {
+    link.receive(first, |_, _| Ok(()))?;
+    link.complete_handshake(HANDSHAKE_PATIENCE)?;
+    if let Some(negotiated) = link.connection().negotiated() {
+        println!("{peer}: {}", describe(negotiated));
+    }
+    let mut last_heard = Instant::now();
+    while link.state() == State::Established && last_heard.elapsed() < IDLE_PATIENCE {
+        link.turn(Instant::now() + Duration::from_secs(1), |outlet, data| {
+            last_heard = Instant::now();
+            echo(outlet, data, peer);
+            Ok(())
+        })?;
+    }
+    link.close()
+}
+
+fn echo(outlet: &mut Outlet<'_>, data: &[u8], peer: SocketAddr) {
+    // A peer with a larger MTU may send what does not fit back.
+    if let Err(error) = outlet.send(data) {
+        eprintln!("server: {peer}: not echoed: {error}");
+    }
+}
+
+/// Whether a datagram may be the first of an association: a plaintext handshake record (RFC 6347 §4.1, RFC 9147 §4). What
+/// a former peer still sends is not.
+fn begins_handshake(datagram: &[u8]) -> bool {
+    const HANDSHAKE: u8 = 22;
+    matches!(datagram, [HANDSHAKE, _, _, 0, 0, ..])
+}
+
+fn config(options: &Options) -> Result<ServerConfig, Failure> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = match (options.verification, options.roots()?) {
+        (Verification::Insecure, _) => ServerConfig::builder().with_client_cert_verifier(Arc::new(Anyone(provider)))?,
+        (Verification::Required, Some(roots)) => {
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
+            ServerConfig::builder().with_client_cert_verifier(verifier)?
+        }
+        (Verification::Required, None) => ServerConfig::builder().with_no_client_auth()?,
+    };
+    let (chain, key) = match options.identity()? {
+        Some(identity) => identity,
+        None => made_up(options.name.as_deref().unwrap_or("localhost"))?,
+    };
+    let mut config = builder.with_single_cert(chain, key)?;
+    config.set_versions(&options.versions)?;
+    config.set_alpn_protocols(options.alpn.clone())?;
+    config.set_transport(options.transport()?);
+    config.set_key_log(options.key_log()?);
+    Ok(config)
+}
+
+/// A certificate that nobody knows; clients need `--insecure`, or its fingerprint.
+fn made_up(name: &str) -> Result<common::options::Identity, Failure> {
+    let made =
+        rcgen::generate_simple_self_signed([name.to_owned()]).map_err(|error| format!("--name {name}: {error}"))?;
+    let certificate = made.cert.der().clone();
+    println!("no --cert: made up a certificate for {name}, fingerprint {}", Fingerprint::of(&certificate));
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    Ok((vec![certificate], key.into()))
+}
+
+/// Takes every client certificate. The handshake still proves that the client holds its key.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ClientCertVerifier for Anyone {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    // udtls checks signatures itself and calls neither of these.
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::General("not for TLS".into()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::General("not for TLS".into()))
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
