@@ -1,0 +1,124 @@
+//! Every loss of one datagram and of two, retransmissions included (RFC 6347 §4.2.4, RFC 9147 §5.8).
+
+use crate::kinds::{self, Kind, Shape};
+use crate::network::{Fault, Network, Weather};
+use crate::pair::{Figures, check, prove};
+use std::time::Duration;
+
+/// What a class of runs came to.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) runs: usize,
+    pub(crate) worst: Duration,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, figures: Figures) -> Figures {
+        self.runs += 1;
+        self.worst = self.worst.max(figures.complete_at);
+        figures
+    }
+
+    pub(crate) fn print(&self, kind: &Kind, class: &str) {
+        // Tests run side by side: one line, one call.
+        println!(
+            "{:<32} {class:<24} {:>6} runs, worst {:>9.3} s",
+            kind.to_string(),
+            self.runs,
+            self.worst.as_secs_f64()
+        );
+    }
+}
+
+/// The seed of all runs whose faults are counted out: the ends' random numbers do not matter to them.
+pub(crate) const SEED: u64 = 1;
+
+#[test]
+fn clean_runs_complete_without_retransmission() {
+    kinds::for_all(|kind| {
+        let mut pair = crate::pair::Pair::new(kind, SEED, Network::with_faults(&[]));
+        let figures = crate::pair::prove_handshake(&mut pair);
+        for side in [&pair.client, &pair.server] {
+            check!(pair, side.connection.stats().retransmissions == 0, "nothing is sent again");
+            check!(pair, side.connection.stats().discarded_in_all() == 0, "nothing is discarded");
+        }
+        // 1.2: two round trips; 1.3: one and a half until the server has the client's Finished, with a retry one more.
+        let one_way = Weather::default().latency;
+        let ways = match (kind.version, kind.shape) {
+            (udtls::ProtocolVersion::DTLS1_2, _) => 4,
+            (_, Shape::Retry) => 5,
+            _ => 3,
+        };
+        check!(pair, figures.complete_at == one_way * ways, "no time is wasted");
+        // RFC 9147 §5.8.1: the client's last flight is acknowledged at once. In 1.2 it is the server's, and nothing is.
+        let acknowledged = if kind.version == udtls::ProtocolVersion::DTLS1_2 { ways } else { ways + 1 };
+        // An ACK of fifteen records is longer than 256 octets: the first are sent and acknowledged again.
+        let acknowledged = match (kind.version, kind.shape, kind.mtu) {
+            (udtls::ProtocolVersion::DTLS1_3, Shape::LongChains, 256) => acknowledged + 6,
+            _ => acknowledged,
+        };
+        check!(pair, figures.quiet_at == one_way * acknowledged, "the last flight is acknowledged at once");
+        pair.check_data();
+        let sizes: Vec<_> = pair.network.ladder.rungs.iter().filter(|r| r.what == crate::ladder::What::Sent).collect();
+        println!(
+            "{:<32} {} datagrams, {} octets",
+            kind.to_string(),
+            figures.sent,
+            sizes.iter().map(|r| r.datagram.len()).sum::<usize>()
+        );
+    });
+}
+
+#[test]
+fn every_loss_of_one_or_two_datagrams() {
+    kinds::for_all(|kind| {
+        let mut tallies = [Tally::default(), Tally::default()];
+        lose(kind, &mut Vec::new(), &mut tallies);
+        tallies[0].print(kind, "one lost");
+        tallies[1].print(kind, "two lost");
+    });
+}
+
+#[test]
+fn every_loss_of_three_datagrams_of_a_short_handshake() {
+    let short: Vec<_> =
+        kinds::all().iter().filter(|kind| kind.shape != Shape::LongChains && kind.mtu == 1200).collect();
+    kinds::for_each(&short, |kind| {
+        let mut tallies = [Tally::default(), Tally::default(), Tally::default()];
+        lose(kind, &mut Vec::new(), &mut tallies);
+        tallies[2].print(kind, "three lost");
+    });
+}
+
+/// Depth-first: after `lost`, loses each datagram that the run really sends later.
+fn lose(kind: &'static Kind, lost: &mut Vec<Fault>, tallies: &mut [Tally]) {
+    let figures = prove(kind, SEED, Network::with_faults(lost));
+    if let Some(tally) = lost.len().checked_sub(1).and_then(|depth| tallies.get_mut(depth)) {
+        tally.add(figures);
+    }
+    if lost.len() == tallies.len() {
+        return;
+    }
+    let next = match lost.last() {
+        Some(Fault::Lose(last)) => last + 1,
+        _ => 0,
+    };
+    for ordinal in next..figures.sent {
+        lost.push(Fault::Lose(ordinal));
+        lose(kind, lost, tallies);
+        lost.pop();
+    }
+}
+
+#[test]
+fn a_path_that_eats_large_datagrams_is_found_out() {
+    kinds::for_all(|kind| {
+        // RFC 9147 §4.4: after two expiries without an answer datagrams get shorter.
+        let hole = Weather { mtu: 600, ..Weather::default() };
+        let mut tally = Tally::default();
+        let mut pair = crate::pair::Pair::new(kind, SEED, Network::with_weather(hole, SEED));
+        tally.add(crate::pair::prove_handshake(&mut pair));
+        pair.check_data();
+        tally.print(kind, "black hole at 600");
+    });
+}

@@ -1,0 +1,21 @@
+//! Two associations over a network of virtual time: loss, duplication, reordering and noise, from a seed.
+//!
+//! A failure prints the seed, what the network was told to do and a ladder of every datagram. The environment replays it:
+//! `UDTLS_SIM_SEED=7 cargo test --test sim` runs the random scenarios with that seed alone, `UDTLS_SIM_RUNS=1000` runs
+//! them with so many seeds. Nothing here reads a clock but for the origin of virtual time, and the provider of
+//! cryptography is seeded, so that a run repeats to the byte.
+
+mod bad_input;
+mod chaos;
+mod data;
+mod failure;
+mod kinds;
+mod ladder;
+mod loss;
+mod network;
+mod noise;
+mod order;
+mod pair;
+mod pki;
+mod post_handshake;
+mod provider;

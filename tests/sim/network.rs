@@ -1,0 +1,216 @@
+//! The path between two ends: what it does to the datagrams it is told to, and, in bad weather, to any.
+
+use crate::ladder::{Ladder, Rung, What};
+use crate::provider::End;
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What happens to any datagram, by chance. The default is a path on which nothing happens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Weather {
+    /// From one end to the other.
+    pub(crate) latency: Duration,
+    /// Up to so much more, by chance.
+    pub(crate) jitter: Duration,
+    /// Percent of the datagrams that are lost.
+    pub(crate) loss: u32,
+    /// Percent that arrive twice.
+    pub(crate) duplication: u32,
+    /// Percent that later ones overtake.
+    pub(crate) reordering: u32,
+    /// Percent in which a bit falls over, somewhere in what is protected.
+    pub(crate) corruption: u32,
+    /// Percent that lose their end.
+    pub(crate) truncation: u32,
+    /// Longer datagrams vanish.
+    pub(crate) mtu: usize,
+}
+
+impl Default for Weather {
+    fn default() -> Self {
+        Self {
+            latency: Duration::from_millis(25),
+            jitter: Duration::ZERO,
+            loss: 0,
+            duplication: 0,
+            reordering: 0,
+            corruption: 0,
+            truncation: 0,
+            mtu: usize::MAX,
+        }
+    }
+}
+
+/// What happens to one datagram, named by its place in the order in which both ends sent, or to one burst of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Lose(usize),
+    /// The copy comes so much later.
+    Duplicate(usize, Duration),
+    Delay(usize, Duration),
+    /// The datagrams that an end sends at once, in place of each other.
+    Reverse(usize),
+}
+
+/// Datagrams on their way, in virtual time.
+pub(crate) struct Network {
+    weather: Weather,
+    pub(crate) faults: Vec<Fault>,
+    rng: ChaCha8Rng,
+    /// By arrival, and among those that arrive together by the order of sending.
+    flying: BTreeMap<(Duration, usize), Flying>,
+    keys: usize,
+    pub(crate) ladder: Ladder,
+    /// Datagrams sent so far.
+    pub(crate) sent: usize,
+    /// Bursts sent so far: what one end had to say when it was asked.
+    pub(crate) bursts: usize,
+}
+
+pub(crate) struct Flying {
+    pub(crate) from: End,
+    ordinal: Option<usize>,
+    pub(crate) datagram: Vec<u8>,
+}
+
+impl Network {
+    /// A path with these faults and nothing else.
+    pub(crate) fn with_faults(faults: &[Fault]) -> Self {
+        Self { faults: faults.to_vec(), ..Self::with_weather(Weather::default(), 0) }
+    }
+
+    pub(crate) fn with_weather(weather: Weather, seed: u64) -> Self {
+        Self {
+            weather,
+            faults: Vec::new(),
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            flying: BTreeMap::new(),
+            keys: 0,
+            ladder: Ladder::default(),
+            sent: 0,
+            bursts: 0,
+        }
+    }
+
+    /// From now on nothing happens to anything.
+    pub(crate) fn clear_up(&mut self) {
+        self.weather = Weather { latency: self.weather.latency, ..Weather::default() };
+        self.faults.clear();
+    }
+
+    /// Takes what one end sends at once.
+    pub(crate) fn send(&mut self, now: Duration, from: End, burst: Vec<Vec<u8>>) {
+        if burst.is_empty() {
+            return;
+        }
+        let first = self.sent;
+        let mut arrivals = Vec::new();
+        for datagram in burst {
+            self.log(now, from, Some(self.sent), What::Sent, &datagram);
+            arrivals.extend(self.fate(now, from, self.sent, datagram));
+            self.sent += 1;
+        }
+        if self.faults.contains(&Fault::Reverse(self.bursts)) {
+            arrivals.reverse();
+        }
+        self.bursts += 1;
+        debug_assert!(first < self.sent);
+        for (at, flying) in arrivals {
+            self.fly(at, flying);
+        }
+    }
+
+    fn fly(&mut self, at: Duration, flying: Flying) {
+        self.flying.insert((at, self.keys), flying);
+        self.keys += 1;
+    }
+
+    /// When and how a datagram arrives: not at all, once, or more often.
+    fn fate(&mut self, now: Duration, from: End, ordinal: usize, datagram: Vec<u8>) -> Vec<(Duration, Flying)> {
+        if datagram.len() > self.weather.mtu {
+            self.log(now, from, Some(ordinal), What::TooLong, &datagram);
+            return Vec::new();
+        }
+        if self.faults.contains(&Fault::Lose(ordinal)) || self.chance(self.weather.loss) {
+            self.log(now, from, Some(ordinal), What::Lost, &datagram);
+            return Vec::new();
+        }
+        let mut arrival = now + self.weather.latency + self.up_to(self.weather.jitter);
+        if self.chance(self.weather.reordering) {
+            arrival += self.up_to(3 * self.weather.latency);
+        }
+        let mut copies = Vec::new();
+        for fault in &self.faults {
+            match *fault {
+                Fault::Delay(which, by) if which == ordinal => arrival += by,
+                Fault::Duplicate(which, later) if which == ordinal => copies.push(later),
+                _ => {}
+            }
+        }
+        if self.chance(self.weather.duplication) {
+            copies.push(self.up_to(2 * self.weather.latency));
+        }
+        let altered = self.alter(&datagram);
+        if altered != datagram {
+            self.log(now, from, Some(ordinal), What::Altered, &altered);
+        }
+        let flying = |datagram: &[u8]| Flying { from, ordinal: Some(ordinal), datagram: datagram.to_vec() };
+        let first = (arrival, flying(&altered));
+        // A copy is of what was sent: faults happen on the way.
+        std::iter::once(first).chain(copies.into_iter().map(|later| (arrival + later, flying(&datagram)))).collect()
+    }
+
+    /// Corruption spares plaintext: UDP's checksum is all that protects it, and no handshake survives another random.
+    fn alter(&mut self, datagram: &[u8]) -> Vec<u8> {
+        let mut altered = datagram.to_vec();
+        let protected = !matches!(datagram, [20..=26, _, _, 0, 0, ..]);
+        if protected && self.chance(self.weather.corruption) {
+            let at = self.below(altered.len());
+            altered[at] ^= 1 << self.below(8);
+        }
+        if self.chance(self.weather.truncation) {
+            altered.truncate(self.below(datagram.len()));
+        }
+        altered
+    }
+
+    /// When the next datagram arrives.
+    pub(crate) fn next_arrival(&self) -> Option<Duration> {
+        self.flying.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// The next datagram that has arrived.
+    pub(crate) fn arrive(&mut self, now: Duration) -> Option<Flying> {
+        let entry = self.flying.first_entry().filter(|entry| entry.key().0 <= now)?;
+        let flying = entry.remove();
+        self.log(now, flying.from, flying.ordinal, What::Received, &flying.datagram);
+        Some(flying)
+    }
+
+    /// Notes a datagram that someone else put on the path.
+    pub(crate) fn log_noise(&mut self, now: Duration, from: End, datagram: &[u8]) {
+        self.log(now, from, None, What::Received, datagram);
+    }
+
+    fn log(&mut self, at: Duration, from: End, ordinal: Option<usize>, what: What, datagram: &[u8]) {
+        self.ladder.rungs.push(Rung { at, from, ordinal, what, datagram: datagram.to_vec() });
+    }
+
+    /// No number is drawn for what cannot happen.
+    fn chance(&mut self, percent: u32) -> bool {
+        percent > 0 && self.rng.next_u32() % 100 < percent
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.rng.next_u64() % (bound.max(1) as u64)).unwrap_or(0)
+    }
+
+    fn up_to(&mut self, most: Duration) -> Duration {
+        if most.is_zero() {
+            return most;
+        }
+        Duration::from_nanos(self.rng.next_u64() % (most.as_nanos() as u64))
+    }
+}

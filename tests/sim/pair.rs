@@ -1,0 +1,334 @@
+//! Two associations and the network between them, driven through virtual time.
+
+use crate::kinds::Kind;
+use crate::network::{Fault, Network};
+use crate::pki::NAME;
+use crate::provider::{End, reseed};
+use rustls::pki_types::ServerName;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+use udtls::{Connection, Datagram, Error, Event, SendError};
+
+/// Ends the test with all that is needed to repeat it, unless `holds`. What is said is put together only then.
+macro_rules! check {
+    ($pair:expr, $holds:expr, $what:expr) => {{
+        let holds: bool = $holds;
+        if !holds {
+            $pair.fail($what);
+        }
+    }};
+}
+pub(crate) use check;
+
+/// What a run is about, for whoever has to repeat it.
+#[derive(Clone, Copy)]
+pub(crate) struct Run {
+    pub(crate) kind: &'static Kind,
+    pub(crate) seed: u64,
+}
+
+/// One end and what came out of it.
+pub(crate) struct Side {
+    pub(crate) connection: Connection,
+    /// Application data that was delivered, in the order of delivery.
+    pub(crate) delivered: Vec<Vec<u8>>,
+    pub(crate) events: Vec<Event>,
+    /// Set once, by the first `receive` that failed.
+    pub(crate) failure: Option<Error>,
+    pub(crate) complete_at: Option<Duration>,
+}
+
+/// Why [`Pair::run`] returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Nothing is on its way, and neither end waits for anything.
+    Quiet,
+    /// The time is up.
+    Deadline,
+}
+
+/// Two ends and the network between them.
+pub(crate) struct Pair {
+    run: Run,
+    pub(crate) client: Side,
+    pub(crate) server: Side,
+    pub(crate) network: Network,
+    pub(crate) now: Duration,
+    faults: Vec<Fault>,
+}
+
+/// The origin of virtual time.
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// A handshake that takes longer has failed: twelve retransmissions from one second on, capped at sixty, take 490 s.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Twice the maximum segment lifetime: then both ends have forgotten what was kept for stragglers.
+pub(crate) const TWO_MSL: Duration = Duration::from_secs(240);
+
+/// No run of a few hundred datagrams has so many events: one that does goes round in circles.
+const MAX_EVENTS: usize = 20_000;
+
+impl Pair {
+    pub(crate) fn new(kind: &'static Kind, seed: u64, network: Network) -> Self {
+        reseed(seed);
+        let now = *ORIGIN;
+        let name = ServerName::try_from(NAME).expect("a valid name");
+        let client = Connection::client(kind.client.clone(), Some(name), now).expect("a client");
+        let server = Connection::server(kind.server.clone(), now).expect("a server");
+        let faults = network.faults.clone();
+        Self {
+            run: Run { kind, seed },
+            client: Side::new(client),
+            server: Side::new(server),
+            network,
+            now: Duration::ZERO,
+            faults,
+        }
+    }
+
+    /// A pair whose handshake is complete, over a path on which nothing happens.
+    pub(crate) fn established(kind: &'static Kind, seed: u64) -> Self {
+        let mut pair = Self::new(kind, seed, Network::with_faults(&[]));
+        let stop = pair.run(PATIENCE);
+        check!(pair, stop == Stop::Quiet, "the handshake comes to rest");
+        pair.check_complete();
+        pair
+    }
+
+    pub(crate) fn side(&mut self, end: End) -> &mut Side {
+        match end {
+            End::Client => &mut self.client,
+            End::Server => &mut self.server,
+        }
+    }
+
+    /// The time as the ends see it.
+    pub(crate) fn instant(&self) -> Instant {
+        *ORIGIN + self.now
+    }
+
+    /// Lets time pass until nothing happens any more or `deadline` has come.
+    pub(crate) fn run(&mut self, deadline: Duration) -> Stop {
+        self.run_with(deadline, &mut |_, _, _| {})
+    }
+
+    /// The same; `after` is called with each datagram that was delivered, and to whom.
+    pub(crate) fn run_with(&mut self, deadline: Duration, after: &mut dyn FnMut(&mut Self, End, &[u8])) -> Stop {
+        for _ in 0..MAX_EVENTS {
+            self.transmit();
+            let timers = End::BOTH.map(|end| self.deadline_of(end));
+            let Some(next) = timers.into_iter().chain([self.network.next_arrival()]).flatten().min() else {
+                return Stop::Quiet;
+            };
+            if next > deadline {
+                self.now = self.now.max(deadline);
+                return Stop::Deadline;
+            }
+            self.now = self.now.max(next);
+            if let Some(flying) = self.network.arrive(self.now) {
+                let to = flying.from.other();
+                self.deliver(to, flying.datagram.clone());
+                after(self, to, &flying.datagram);
+            } else {
+                self.expire();
+            }
+        }
+        self.fail("it goes round in circles")
+    }
+
+    /// Lets time pass though nothing may happen.
+    pub(crate) fn run_for(&mut self, time: Duration) {
+        let deadline = self.now + time;
+        self.run(deadline);
+        self.now = deadline;
+        for end in End::BOTH {
+            let now = self.instant();
+            self.side(end).connection.handle_timeout(now);
+        }
+    }
+
+    fn expire(&mut self) {
+        let now = self.instant();
+        for end in End::BOTH {
+            if self.deadline_of(end).is_some_and(|deadline| deadline <= self.now) {
+                self.side(end).connection.handle_timeout(now);
+                self.side(end).drain_events();
+                let still_due = self.deadline_of(end).is_some_and(|deadline| deadline <= self.now);
+                check!(self, !still_due, "a deadline is over when it was handled");
+            }
+        }
+    }
+
+    /// When an end wants to be called.
+    pub(crate) fn deadline_of(&mut self, end: End) -> Option<Duration> {
+        let deadline = self.side(end).connection.poll_timeout()?;
+        Some(deadline.saturating_duration_since(*ORIGIN))
+    }
+
+    /// Puts on the network what both ends have to say.
+    pub(crate) fn transmit(&mut self) {
+        for end in End::BOTH {
+            let burst = self.poll_transmit(end);
+            self.network.send(self.now, end, burst);
+        }
+    }
+
+    /// What an end has to say.
+    pub(crate) fn poll_transmit(&mut self, end: End) -> Vec<Vec<u8>> {
+        let now = self.instant();
+        let mut out = [0; 2048];
+        let mut burst = Vec::new();
+        while let Some(len) = self.side(end).connection.poll_transmit(now, &mut out).expect("a buffer that suffices") {
+            let mtu = self.side(end).connection.mtu();
+            check!(self, len > 0 && len <= mtu, "a datagram is as long as the MTU at most");
+            burst.push(out[..len].to_vec());
+            check!(self, burst.len() < 200, "a flight ends");
+        }
+        burst
+    }
+
+    /// Gives a datagram to an end.
+    pub(crate) fn deliver(&mut self, to: End, mut bytes: Vec<u8>) {
+        let (now, at) = (self.instant(), self.now);
+        let side = self.side(to);
+        let mut datagram = Datagram::new(&mut bytes);
+        loop {
+            match side.connection.receive(now, &mut datagram) {
+                Ok(Some(mut data)) => side.delivered.push(data.payload().to_vec()),
+                Ok(None) => break,
+                Err(error) => {
+                    side.failure.get_or_insert(error);
+                    break;
+                }
+            }
+        }
+        side.drain_events();
+        if side.complete_at.is_none() && side.events.contains(&Event::HandshakeComplete) {
+            side.complete_at = Some(at);
+        }
+    }
+
+    /// Sends application data: one datagram.
+    pub(crate) fn send(&mut self, from: End, payload: &[u8]) -> Result<(), SendError> {
+        let datagram = self.seal(from, payload)?;
+        self.network.send(self.now, from, vec![datagram]);
+        Ok(())
+    }
+
+    /// A datagram of application data, not sent.
+    pub(crate) fn seal(&mut self, from: End, payload: &[u8]) -> Result<Vec<u8>, SendError> {
+        let now = self.instant();
+        let mut out = vec![0; payload.len() + 64];
+        let len = self.side(from).connection.send(now, payload, &mut out)?;
+        out.truncate(len);
+        Ok(out)
+    }
+
+    /// Both handshakes are complete, nothing failed and nothing is to be sent again.
+    pub(crate) fn check_complete(&mut self) {
+        for end in End::BOTH {
+            let failure = self.side(end).failure.clone();
+            check!(self, failure.is_none(), format!("{end:?} goes on, not {failure:?}"));
+            let side = self.side(end);
+            let established =
+                side.connection.is_established() && side.events.first() == Some(&Event::HandshakeComplete);
+            check!(self, established, format!("{end:?} is complete"));
+            let idle = self.deadline_of(end).is_none();
+            check!(self, idle, format!("{end:?} waits for nothing"));
+        }
+        let version = Some(self.run.kind.version);
+        let agreed = [&self.client, &self.server].map(|side| side.connection.negotiated().map(|n| n.version()));
+        check!(self, agreed == [version; 2], "both speak the version");
+        self.check_exporters();
+    }
+
+    /// Both ends share their secrets.
+    pub(crate) fn check_exporters(&mut self) {
+        let exported = [&self.client, &self.server].map(|side| {
+            let mut out = [0; 32];
+            side.connection.export_keying_material(b"EXPORTER-sim", Some(b"context"), &mut out).map(|()| out)
+        });
+        check!(self, exported[0].is_ok() && exported[0] == exported[1], "the exporters agree");
+    }
+
+    /// Data gets through in both directions, sent again every second if lost, and nobody is the worse for it.
+    pub(crate) fn check_data(&mut self) {
+        for end in End::BOTH {
+            let payload = format!("from {end:?}").into_bytes();
+            let arrived = (0..40).any(|_| {
+                let sent = self.send(end, &payload);
+                check!(self, sent.is_ok(), format!("{end:?} may send: {sent:?}"));
+                self.run(self.now + Duration::from_secs(1));
+                self.side(end.other()).delivered.contains(&payload)
+            });
+            check!(self, arrived, format!("data of {end:?} arrives"));
+        }
+        let stop = self.run(self.now + PATIENCE);
+        check!(self, stop == Stop::Quiet, "after data both ends rest");
+        self.check_complete();
+    }
+
+    /// The end of a test that went wrong: everything that is needed to repeat it.
+    #[track_caller]
+    pub(crate) fn fail(&self, what: impl std::fmt::Display) -> ! {
+        let Run { kind, seed } = self.run;
+        panic!(
+            "not so: {what}\nkind {kind}, seed {seed} (UDTLS_SIM_SEED={seed}), faults {:?}, now {:?}\nclient: {:?} {:?} \
+             {:?}\nserver: {:?} {:?} {:?}\n{}",
+            self.faults,
+            self.now,
+            self.client.failure,
+            self.client.events,
+            self.client.connection.stats(),
+            self.server.failure,
+            self.server.events,
+            self.server.connection.stats(),
+            self.network.ladder
+        )
+    }
+}
+
+impl Side {
+    fn new(connection: Connection) -> Self {
+        Self { connection, delivered: Vec::new(), events: Vec::new(), failure: None, complete_at: None }
+    }
+
+    pub(crate) fn drain_events(&mut self) {
+        self.events.extend(std::iter::from_fn(|| self.connection.poll_event()));
+    }
+}
+
+/// What a run that ended well was like.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Figures {
+    /// Datagrams sent until both ends rested.
+    pub(crate) sent: usize,
+    pub(crate) bursts: usize,
+    /// When the later of the two was complete.
+    pub(crate) complete_at: Duration,
+    /// When both rested.
+    pub(crate) quiet_at: Duration,
+}
+
+/// A whole run, which must end well: both sides complete, exporters that agree, data each way, no retransmission pending.
+pub(crate) fn prove(kind: &'static Kind, seed: u64, network: Network) -> Figures {
+    let mut pair = Pair::new(kind, seed, network);
+    let figures = prove_handshake(&mut pair);
+    pair.check_data();
+    figures
+}
+
+/// The handshake of such a run.
+pub(crate) fn prove_handshake(pair: &mut Pair) -> Figures {
+    let stop = pair.run(PATIENCE);
+    check!(pair, stop == Stop::Quiet, "the handshake comes to rest");
+    pair.check_complete();
+    let complete_at = [&pair.client, &pair.server].into_iter().filter_map(|side| side.complete_at).max();
+    Figures {
+        sent: pair.network.sent,
+        bursts: pair.network.bursts,
+        complete_at: complete_at.unwrap_or_default(),
+        quiet_at: pair.now,
+    }
+}
