@@ -1,0 +1,305 @@
+//! The runner's flags. One table names each flag that the shim knows and what it does; a flag that is not in it is "not
+//! implemented".
+
+use crate::Failure;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::time::Duration;
+use udtls::{HelloRetryRequest, NamedGroup, ProtocolVersion, SignatureScheme};
+
+/// The whole command line.
+#[derive(Debug, Default)]
+pub(crate) struct Arguments {
+    /// The runner asks whether there is a split handshaker.
+    pub(crate) probe: bool,
+    pub(crate) port: u16,
+    pub(crate) shim_id: u64,
+    pub(crate) ipv6: bool,
+    /// Connections after the first.
+    pub(crate) resume_count: usize,
+    flags: Vec<(Scope, Set)>,
+}
+
+/// The connections that a flag applies to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    All,
+    Initial,
+    Resume,
+}
+
+/// What the flags say about one connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) role: Role,
+    pub(crate) chain: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+    pub(crate) versions: Versions,
+    pub(crate) groups: Vec<NamedGroup>,
+    pub(crate) transport: Transport,
+    pub(crate) verification: Verification,
+    pub(crate) names: Names,
+    pub(crate) conduct: Conduct,
+    pub(crate) expected: Expected,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Role {
+    #[default]
+    Client,
+    Server,
+}
+
+/// The versions that are not spoken.
+#[derive(Clone, Debug)]
+pub(crate) struct Versions {
+    min: u16,
+    max: u16,
+    without: Vec<ProtocolVersion>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Transport {
+    pub(crate) mtu: Option<usize>,
+    pub(crate) initial_timeout: Option<Duration>,
+    pub(crate) max_certificate_message: Option<usize>,
+}
+
+/// How the peer's certificate is judged.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verification {
+    pub(crate) verify_peer: bool,
+    pub(crate) certificate_required: bool,
+    pub(crate) refuse: bool,
+    pub(crate) custom_callback: bool,
+    pub(crate) schemes: Vec<SignatureScheme>,
+}
+
+/// Server name and application protocols.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    pub(crate) host_name: Option<String>,
+    pub(crate) advertised_protocols: Option<Vec<u8>>,
+    pub(crate) selected_protocol: Option<Vec<u8>>,
+    pub(crate) reject_protocols: bool,
+    pub(crate) accept_unoffered_protocol: bool,
+    pub(crate) no_name_acknowledgement: bool,
+}
+
+/// What is done once the handshake is complete.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Conduct {
+    pub(crate) export_len: usize,
+    pub(crate) export_label: Vec<u8>,
+    pub(crate) export_context: Vec<u8>,
+    pub(crate) use_export_context: bool,
+    pub(crate) send_alert: bool,
+    pub(crate) write_first: bool,
+    pub(crate) key_update_before_read: bool,
+}
+
+/// What must hold once the handshake is complete.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Expected {
+    pub(crate) session_miss: bool,
+    pub(crate) verify_result: bool,
+    pub(crate) hello_retry_request: Option<HelloRetryRequest>,
+    pub(crate) protocol: Option<Vec<u8>>,
+    pub(crate) offered_protocols: Option<Vec<u8>>,
+    pub(crate) server_name: Option<String>,
+}
+
+impl Default for Versions {
+    fn default() -> Self {
+        Self { min: u16::from(ProtocolVersion::DTLS1_0), max: u16::from(ProtocolVersion::DTLS1_3), without: Vec::new() }
+    }
+}
+
+impl Versions {
+    /// Those that udtls speaks, as far as the flags leave them. A version's number falls as the version rises.
+    pub(crate) fn enabled(&self) -> Vec<ProtocolVersion> {
+        let mut versions = vec![ProtocolVersion::DTLS1_3, ProtocolVersion::DTLS1_2];
+        versions
+            .retain(|version| (self.max..=self.min).contains(&u16::from(*version)) && !self.without.contains(version));
+        versions
+    }
+}
+
+impl Arguments {
+    pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Self, Failure> {
+        let mut words = words.map(OsStringExt::into_vec);
+        let (mut arguments, mut dtls) = (Self::default(), false);
+        while let Some(word) = words.next() {
+            let word = String::from_utf8(word).map_err(Failure::failed)?;
+            let mut value = || words.next().ok_or_else(|| Failure::Failed(format!("{word} lacks its value")));
+            match word.as_str() {
+                "-is-handshaker-supported" => arguments.probe = true,
+                "-port" => arguments.port = number(value()?)?,
+                "-shim-id" => arguments.shim_id = number(value()?)?,
+                "-ipv6" => arguments.ipv6 = true,
+                "-dtls" => dtls = true,
+                "-resume-count" => arguments.resume_count = number(value()?)?,
+                flag => {
+                    let (scope, name) = scope(flag);
+                    let (_, action) = FLAGS
+                        .iter()
+                        .find(|(known, _)| *known == name)
+                        .ok_or_else(|| Failure::Unimplemented(format!("the flag {flag}")))?;
+                    let set = match *action {
+                        Action::Ignore => continue,
+                        Action::IgnoreValue => {
+                            value()?;
+                            continue;
+                        }
+                        Action::Switch(set) => Set::Switch(set),
+                        Action::Value(set) => Set::Value(set, value()?),
+                    };
+                    arguments.flags.push((scope, set));
+                }
+            }
+        }
+        match dtls || arguments.probe {
+            true => Ok(arguments),
+            false => Err(Failure::Unimplemented("TLS".to_owned())),
+        }
+    }
+
+    /// What holds for the connection of this index.
+    pub(crate) fn settings(&self, index: usize) -> Result<Settings, Failure> {
+        let mut settings = Settings::default();
+        for (scope, set) in &self.flags {
+            let applies = match scope {
+                Scope::All => true,
+                Scope::Initial => index == 0,
+                Scope::Resume => index > 0,
+            };
+            match set {
+                _ if !applies => {}
+                Set::Switch(set) => set(&mut settings),
+                Set::Value(set, value) => set(&mut settings, value.clone())?,
+            }
+        }
+        // There is no resumption yet. The connection before it is worth running nevertheless: it may fail.
+        if index > 0 && !settings.expected.session_miss {
+            return Err(Failure::Unimplemented("resumption".to_owned()));
+        }
+        Ok(settings)
+    }
+}
+
+fn scope(flag: &str) -> (Scope, &str) {
+    const SCOPES: [(&str, Scope); 3] =
+        [("-on-initial-", Scope::Initial), ("-on-resume-", Scope::Resume), ("-on-shim-", Scope::All)];
+    let prefixed = SCOPES.iter().find_map(|(prefix, scope)| Some((*scope, flag.strip_prefix(prefix)?)));
+    prefixed.unwrap_or((Scope::All, flag.strip_prefix('-').unwrap_or(flag)))
+}
+
+/// A flag that was given.
+#[derive(Debug)]
+enum Set {
+    Switch(fn(&mut Settings)),
+    Value(fn(&mut Settings, Vec<u8>) -> Result<(), Failure>, Vec<u8>),
+}
+
+/// What a flag does.
+enum Action {
+    /// It means nothing here, or is what udtls does anyway.
+    Ignore,
+    IgnoreValue,
+    Switch(fn(&mut Settings)),
+    Value(fn(&mut Settings, Vec<u8>) -> Result<(), Failure>),
+}
+
+/// Every flag that the shim knows, without its dash and scope.
+const FLAGS: &[(&str, Action)] = &[
+    ("server", Action::Switch(|s| s.role = Role::Server)),
+    // Nothing here blocks, and nothing but the runner's items drives it.
+    ("async", Action::Ignore),
+    ("implicit-handshake", Action::Ignore),
+    ("use-early-callback", Action::Ignore),
+    ("use-old-client-cert-callback", Action::Ignore),
+    ("quic-use-legacy-codepoint", Action::IgnoreValue),
+    ("expect-early-data-reason", Action::IgnoreValue),
+    ("renegotiate-freely", Action::Ignore),
+    // There are no sessions.
+    ("no-ticket", Action::Ignore),
+    ("expect-no-session", Action::Ignore),
+    ("expect-no-session-id", Action::Ignore),
+    ("expect-session-miss", Action::Switch(|s| s.expected.session_miss = true)),
+    // Credentials
+    ("trust-cert", Action::IgnoreValue),
+    ("cert-file", Action::Value(|s, value| set(&mut s.chain, path(value)))),
+    ("key-file", Action::Value(|s, value| set(&mut s.key, path(value)))),
+    // Versions and groups
+    ("no-tls1", Action::Ignore),
+    ("no-tls12", Action::Switch(|s| s.versions.without.push(ProtocolVersion::DTLS1_2))),
+    ("no-tls13", Action::Switch(|s| s.versions.without.push(ProtocolVersion::DTLS1_3))),
+    ("min-version", Action::Value(|s, value| number(value).map(|version| s.versions.min = version))),
+    ("max-version", Action::Value(|s, value| number(value).map(|version| s.versions.max = version))),
+    ("curves", Action::Value(|s, value| number(value).map(|group: u16| s.groups.push(NamedGroup::from(group))))),
+    // Transport
+    ("mtu", Action::Value(|s, value| set(&mut s.transport.mtu, number(value)))),
+    (
+        "initial-timeout-duration-ms",
+        Action::Value(|s, value| set(&mut s.transport.initial_timeout, number(value).map(Duration::from_millis))),
+    ),
+    ("max-cert-list", Action::Value(|s, value| set(&mut s.transport.max_certificate_message, number(value)))),
+    // The peer's certificate
+    ("verify-peer", Action::Switch(|s| s.verification.verify_peer = true)),
+    ("require-any-client-certificate", Action::Switch(|s| s.verification.certificate_required = true)),
+    ("verify-fail", Action::Switch(|s| s.verification.refuse = true)),
+    ("use-custom-verify-callback", Action::Switch(|s| s.verification.custom_callback = true)),
+    ("expect-verify-result", Action::Switch(|s| s.expected.verify_result = true)),
+    (
+        "verify-prefs",
+        Action::Value(|s, value| {
+            number(value).map(|scheme: u16| s.verification.schemes.push(SignatureScheme::from(scheme)))
+        }),
+    ),
+    // Names
+    ("host-name", Action::Value(|s, value| set(&mut s.names.host_name, text(value)))),
+    ("expect-server-name", Action::Value(|s, value| set(&mut s.expected.server_name, text(value)))),
+    ("advertise-alpn", Action::Value(|s, value| set(&mut s.names.advertised_protocols, Ok(value)))),
+    ("select-alpn", Action::Value(|s, value| set(&mut s.names.selected_protocol, Ok(value)))),
+    ("reject-alpn", Action::Switch(|s| s.names.reject_protocols = true)),
+    ("allow-unknown-alpn-protos", Action::Switch(|s| s.names.accept_unoffered_protocol = true)),
+    ("no-server-name-ack", Action::Switch(|s| s.names.no_name_acknowledgement = true)),
+    ("decline-alpn", Action::Ignore),
+    ("expect-alpn", Action::Value(|s, value| set(&mut s.expected.protocol, Ok(value)))),
+    ("expect-advertised-alpn", Action::Value(|s, value| set(&mut s.expected.offered_protocols, Ok(value)))),
+    // What was agreed on
+    ("expect-hrr", Action::Switch(|s| s.expected.hello_retry_request = Some(HelloRetryRequest::Answered))),
+    ("expect-no-hrr", Action::Switch(|s| s.expected.hello_retry_request = Some(HelloRetryRequest::Unneeded))),
+    // After the handshake
+    ("export-keying-material", Action::Value(|s, value| number(value).map(|len| s.conduct.export_len = len))),
+    ("export-label", Action::Value(|s, value| assign(&mut s.conduct.export_label, value))),
+    ("export-context", Action::Value(|s, value| assign(&mut s.conduct.export_context, value))),
+    ("use-export-context", Action::Switch(|s| s.conduct.use_export_context = true)),
+    ("send-alert", Action::Switch(|s| s.conduct.send_alert = true)),
+    ("shim-writes-first", Action::Switch(|s| s.conduct.write_first = true)),
+    ("key-update-before-read", Action::Switch(|s| s.conduct.key_update_before_read = true)),
+];
+
+fn set<T>(place: &mut Option<T>, value: Result<T, Failure>) -> Result<(), Failure> {
+    *place = Some(value?);
+    Ok(())
+}
+
+fn assign<T>(place: &mut T, value: T) -> Result<(), Failure> {
+    *place = value;
+    Ok(())
+}
+
+fn text(value: Vec<u8>) -> Result<String, Failure> {
+    String::from_utf8(value).map_err(Failure::failed)
+}
+
+fn number<T: std::str::FromStr>(value: Vec<u8>) -> Result<T, Failure> {
+    let text = text(value)?;
+    text.parse().map_err(|_| Failure::Failed(format!("{text:?} is no number in range")))
+}
+
+fn path(value: Vec<u8>) -> Result<PathBuf, Failure> {
+    Ok(OsString::from_vec(value).into())
+}

@@ -1,0 +1,51 @@
+//! What must hold once the handshake is complete: the runner's expectations, and those that hold without a flag.
+
+use crate::Failure;
+use crate::arguments::{Role, Settings};
+use crate::verification::Hook;
+use std::fmt::Debug;
+use udtls::Negotiated;
+
+/// What a server's client offered, beside what was agreed on.
+#[derive(Debug, Default)]
+pub(crate) struct Offered {
+    /// The application protocols, as they stand on the wire.
+    pub(crate) protocols: Vec<u8>,
+}
+
+pub(crate) fn check(
+    settings: &Settings,
+    negotiated: &Negotiated,
+    hook: &Hook,
+    offered: &Offered,
+) -> Result<(), Failure> {
+    let expected = &settings.expected;
+    if expected.verify_result {
+        equal("verification refused", hook.refused(), settings.verification.refuse)?;
+    }
+    if settings.role == Role::Client || settings.verification.certificate_required {
+        equal("there is a peer certificate", !negotiated.peer_certificates().is_empty(), true)?;
+    }
+    let protocol = match settings.role {
+        Role::Client => expected.protocol.as_deref(),
+        Role::Server => settings.names.selected_protocol.as_deref(),
+    };
+    equal("application protocol", negotiated.alpn_protocol(), protocol)?;
+    if let Some(expected) = expected.hello_retry_request {
+        equal("HelloRetryRequest", negotiated.hello_retry_request(), expected)?;
+    }
+    if let Some(protocols) = &expected.offered_protocols {
+        equal("offered protocols", &offered.protocols, protocols)?;
+    }
+    if expected.server_name.is_some() {
+        equal("server name", negotiated.server_name(), expected.server_name.as_deref())?;
+    }
+    Ok(())
+}
+
+fn equal<T: PartialEq + Debug>(what: &str, found: T, expected: T) -> Result<(), Failure> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(Failure::Failed(format!("check of {what}: expected {expected:?}, found {found:?}")))
+}
