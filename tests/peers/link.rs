@@ -155,20 +155,18 @@ impl Link {
         self.datagrams.iter().filter(|seen| seen.from == ours).map(|seen| seen.bytes.len()).max().unwrap_or(0)
     }
 
-    /// Whether the peer sent a HelloVerifyRequest: a plaintext handshake record that begins with that message.
+    /// Whether the peer sent a HelloVerifyRequest.
     pub(crate) fn saw_hello_verify_request(&self) -> bool {
-        const HANDSHAKE: u8 = 22;
-        const HELLO_VERIFY_REQUEST: u8 = 3;
-        // Only in epoch 0 a message can be seen: an octet of ciphertext may have any value.
-        let sent_it = |seen: &Seen| {
-            Some(seen.from) == self.peer
-                && matches!(
-                    seen.bytes.as_slice(),
-                    [HANDSHAKE, _, _, 0, 0, _, _, _, _, _, _, _, _, HELLO_VERIFY_REQUEST, ..]
-                )
-        };
-        self.datagrams.iter().any(sent_it)
+        self.datagrams.iter().any(|seen| Some(seen.from) == self.peer && is_hello_verify_request(&seen.bytes))
     }
+}
+
+/// Whether a datagram begins with a HelloVerifyRequest (RFC 6347 §4.2.1). Only in epoch 0 a message can be seen: an octet of
+/// ciphertext may have any value.
+pub(crate) fn is_hello_verify_request(datagram: &[u8]) -> bool {
+    const HANDSHAKE: u8 = 22;
+    const HELLO_VERIFY_REQUEST: u8 = 3;
+    matches!(datagram, [HANDSHAKE, _, _, 0, 0, _, _, _, _, _, _, _, _, HELLO_VERIFY_REQUEST, ..])
 }
 
 /// A socket on loopback.

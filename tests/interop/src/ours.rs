@@ -1,7 +1,7 @@
 //! Our end: how it is configured for a cell, and what must be true of it afterwards.
 
 use crate::certificates::{Authority, Chain};
-use crate::link::Seen;
+use crate::link::{Seen, is_hello_verify_request};
 use crate::table::{Cell, Cookie, Group, Peer, Retry, Role, Version, Versions};
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
@@ -163,13 +163,12 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// Whether a datagram begins with a HelloVerifyRequest (RFC 6347 §4.2.1) or a HelloRetryRequest, which is a ServerHello with
-/// a random of its own (RFC 8446 §4.1.3).
+/// Whether a datagram begins with a HelloVerifyRequest, or is a plaintext one with a HelloRetryRequest, which is a
+/// ServerHello with a random of its own (RFC 8446 §4.1.3).
 fn asks_again(datagram: &[u8]) -> bool {
     const HANDSHAKE: u8 = 22;
-    const HELLO_VERIFY_REQUEST: u8 = 3;
     const RETRY_RANDOM: [u8; 8] = [0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11];
-    // Only in epoch 0 a message can be seen: an octet of ciphertext may have any value.
-    matches!(datagram, [HANDSHAKE, _, _, 0, 0, ..])
-        && (datagram.get(13) == Some(&HELLO_VERIFY_REQUEST) || datagram.windows(8).any(|octets| octets == RETRY_RANDOM))
+    is_hello_verify_request(datagram)
+        || (matches!(datagram, [HANDSHAKE, _, _, 0, 0, ..])
+            && datagram.windows(RETRY_RANDOM.len()).any(|octets| octets == RETRY_RANDOM))
 }
