@@ -17,13 +17,13 @@
 //! ```
 
 use super::authentication::{Authenticated, TrustedChain};
-use super::client::Offer;
 use super::common12::{
     KeyParameters, PROTECTED_EPOCH, authentication, derivation, expect_change_cipher_spec, receive_finished,
     send_finished,
 };
 use super::established::Established12;
 use super::negotiate::{HelloRetryRequest, Negotiated, check_answers};
+use super::offer::Offer;
 use super::schedule12::{MasterSecret, PeerShare, Randoms};
 use super::signature::{self, SignatureContext};
 use super::transcript::{Retention, Transcript, TranscriptBuffer, TranscriptForm};

@@ -15,9 +15,9 @@
 use super::authentication::{
     Authenticated, TrustedChain, read_certificate, send_certificate, send_certificate_verify, verify_finished,
 };
-use super::client::Offer;
 use super::established::{ApplicationSecrets, Established13};
 use super::negotiate::{Negotiated, check_answers};
+use super::offer::Offer;
 use super::schedule13::{EarlySchedule, HandshakeSchedule, HandshakeTrafficSecret, SecretLog};
 use super::signature::{self, SignatureContext};
 use super::transcript::Transcript;

@@ -11,6 +11,7 @@ mod client13;
 mod common12;
 mod established;
 mod negotiate;
+mod offer;
 mod schedule12;
 mod schedule13;
 mod server;
