@@ -5,24 +5,24 @@
 //! ```
 
 mod common {
+    pub(crate) mod client_config;
+    pub(crate) mod failure;
     pub(crate) mod options;
     pub(crate) mod udp;
 }
 
-use common::options::{Options, Verification};
-use common::udp::{Failure, Link, State, describe};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use common::client_config::{config, resolve, server_name};
+use common::failure::Failure;
+use common::options::Options;
+use common::udp::{Link, State, describe};
 use std::io::{self, BufRead, ErrorKind, Write};
-use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
-use udtls::{ClientConfig, Connection};
+use udtls::Connection;
 
 const USAGE: &str = "\
 Sends standard input line by line over DTLS and prints what comes back.
@@ -52,7 +52,7 @@ const QUIET: Duration = Duration::from_millis(500);
 const TICK: Duration = Duration::from_millis(10);
 
 fn main() -> ExitCode {
-    let outcome = match Options::parse("connect") {
+    let outcome = match Options::parse("connect", |_, _| Ok(false)) {
         Ok(Some(options)) => run(&options),
         Ok(None) => {
             print!("{USAGE}");
@@ -150,40 +150,6 @@ fn lines() -> Receiver<io::Result<String>> {
     receiver
 }
 
-fn config(options: &Options) -> Result<ClientConfig, Failure> {
-    let builder = match (options.verification, options.roots()?) {
-        (Verification::Insecure, _) => {
-            let anyone = Arc::new(Anyone(Arc::new(aws_lc_rs::default_provider())));
-            ClientConfig::builder().dangerous().with_custom_certificate_verifier(anyone)?
-        }
-        (Verification::Required, Some(roots)) => ClientConfig::builder().with_root_certificates(roots)?,
-        (Verification::Required, None) => {
-            return Err("give --ca FILE, the certificates to trust in PEM, or --insecure to trust any".into());
-        }
-    };
-    let mut config = match options.identity()? {
-        Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
-        None => builder.with_no_client_auth(),
-    };
-    config.set_versions(&options.versions)?;
-    config.set_alpn_protocols(options.alpn.clone())?;
-    config.set_transport(options.transport()?);
-    config.set_key_log(options.key_log()?);
-    Ok(config)
-}
-
-fn server_name(options: &Options) -> Result<ServerName<'static>, Failure> {
-    let host = options.address.rsplit_once(':').map_or(options.address.as_str(), |(host, _)| host);
-    let name = options.name.as_deref().unwrap_or(host.trim_matches(['[', ']']));
-    let name = ServerName::try_from(name.to_owned());
-    Ok(name.map_err(|_| "--name: give a DNS name or an IP address".to_owned())?)
-}
-
-fn resolve(address: &str) -> Result<SocketAddr, Failure> {
-    let mut found = address.to_socket_addrs().map_err(|error| format!("--connect {address}: {error}"))?;
-    Ok(found.next().ok_or_else(|| format!("--connect {address}: no such address"))?)
-}
-
 /// What to do about a handshake that failed.
 fn explain(error: Failure, remote: SocketAddr) -> Failure {
     let refused = error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::ConnectionRefused);
@@ -195,45 +161,5 @@ fn explain(error: Failure, remote: SocketAddr) -> Failure {
             format!("{error}; --ca must hold the server's CA, and --name the name in its certificate").into()
         }
         _ => format!("the handshake with {remote} failed: {error}").into(),
-    }
-}
-
-/// Trusts every certificate. The handshake still proves that the server holds its key.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    // udtls checks signatures itself and calls neither of these.
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::General("not for TLS".into()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::General("not for TLS".into()))
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -6,10 +6,12 @@
 //! ```
 
 mod common {
+    pub(crate) mod failure;
     pub(crate) mod udp;
 }
 
-use common::udp::{Failure, Link, MAX_DATAGRAM, State, describe};
+use common::failure::{Failure, MAX_DATAGRAM};
+use common::udp::{Link, State, describe};
 use rustls::RootCertStore;
 use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
 use std::net::{SocketAddr, UdpSocket};

@@ -1,6 +1,6 @@
 //! The command line of `client` and `server`, and the files it names.
 
-use super::udp::Failure;
+use super::failure::Failure;
 use lexopt::{Arg, ValueExt};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -36,7 +36,11 @@ pub(crate) enum Verification {
 
 impl Options {
     /// Reads the command line; `address_option` is the name of the option that takes the address. `None` if it asks for help.
-    pub(crate) fn parse(address_option: &str) -> Result<Option<Self>, Failure> {
+    /// `own` is asked about every other option: it takes the value of one that it knows, and says whether it does.
+    pub(crate) fn parse(
+        address_option: &str,
+        mut own: impl FnMut(&str, &mut lexopt::Parser) -> Result<bool, Failure>,
+    ) -> Result<Option<Self>, Failure> {
         let mut address = None;
         let mut options = Self {
             address: String::new(),
@@ -64,6 +68,12 @@ impl Options {
                 Arg::Long("mtu") => options.mtu = Some(parser.value()?.parse()?),
                 Arg::Long("keylog") => options.key_log = Some(parser.value()?.into()),
                 Arg::Long("insecure") => options.verification = Verification::Insecure,
+                Arg::Long(name) => {
+                    let name = name.to_owned();
+                    if !own(&name, &mut parser)? {
+                        return Err(format!("invalid option '--{name}'; --help lists the options").into());
+                    }
+                }
                 _ => return Err(format!("{}; --help lists the options", arg.unexpected()).into()),
             }
         }

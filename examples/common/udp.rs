@@ -1,12 +1,10 @@
 //! The event loop of one association over a UDP socket: everything that udtls leaves to the program.
 
+use super::failure::{Failure, MAX_DATAGRAM};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 use udtls::{CloseReason, Connection, Datagram, Event, Negotiated, SendError};
-
-/// Why an example stops.
-pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// An association and the socket it lives on.
 pub(crate) struct Link<'s> {
@@ -191,6 +189,3 @@ pub(crate) fn describe(negotiated: &Negotiated) -> String {
         negotiated.peer_certificates().len(),
     )
 }
-
-/// The longest UDP payload.
-pub(crate) const MAX_DATAGRAM: usize = 65_535;
