@@ -4,7 +4,9 @@
 //! ([`Discard`]); what ends the association is an [`Error`]; what the caller did wrong is an [`ApiMisuse`].
 
 use crate::wire::{AlertDescription, Malformed};
+use rustls::OtherError;
 use std::fmt;
+use std::sync::Arc;
 
 /// Why an association ended, or could not begin. Carries no octet of the peer's.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,9 +41,16 @@ pub enum Error {
     /// A key's owner refused or failed to sign.
     Signing,
     /// The application ended the association with an alert of its own: by
-    /// [`Connection::abort`](crate::Connection::abort), or by a certificate verifier that answers
-    /// [`CertificateError::Other`](rustls::CertificateError::Other) with this error inside.
+    /// [`Connection::abort`](crate::Connection::abort), or by a certificate verifier or a private key that answers with
+    /// this error inside a [`rustls::Error`], as `Err(Error::Application(alert).into())` does.
     Application(AlertDescription),
+    /// The application owed an answer ([`Connection::pending`](crate::Connection::pending)) for longer than a silent peer
+    /// is waited for.
+    Unanswered,
+    /// Never ends an association. A certificate verifier or a private key of the application that cannot answer at once
+    /// answers with this error inside a [`rustls::Error`], as `Err(Error::AnswerLater.into())` does, and
+    /// [`Connection::pending`](crate::Connection::pending) says what it owes.
+    AnswerLater,
     /// The call was wrong; the association is unharmed.
     ApiMisuse(ApiMisuse),
 }
@@ -175,6 +184,8 @@ pub enum ApiMisuse {
     NotInThisVersion,
     /// The association is closed.
     Closed,
+    /// An answer was given to something that is not, or no longer, pending.
+    NotPending,
 }
 
 /// Why a datagram, a record or a fragment was discarded: not an error, but counted
@@ -259,12 +270,37 @@ impl Error {
             Self::NoCertificate => AlertDescription::CERTIFICATE_REQUIRED,
             // "MUST terminate the media connection with a bad_certificate error" (RFC 8122 §6.2).
             Self::FingerprintMismatch => AlertDescription::BAD_CERTIFICATE,
-            Self::Provider | Self::Signing | Self::NumbersExhausted => AlertDescription::INTERNAL_ERROR,
+            Self::Provider | Self::Signing | Self::NumbersExhausted | Self::Unanswered => {
+                AlertDescription::INTERNAL_ERROR
+            }
             Self::IntegrityLimitReached => AlertDescription::BAD_RECORD_MAC,
             Self::Application(description) => *description,
             Self::TimedOut { last_fault: Some(fault) } => return Self::from(*fault).alert(),
-            Self::AlertReceived(_) | Self::TimedOut { last_fault: None } | Self::ApiMisuse(_) => return None,
+            Self::AlertReceived(_) | Self::TimedOut { last_fault: None } | Self::AnswerLater | Self::ApiMisuse(_) => {
+                return None;
+            }
         })
+    }
+
+    /// What the application's own code said by one of rustls' errors, if it is one of the two things that it may say so.
+    pub(crate) fn inside(error: &rustls::Error) -> Option<Self> {
+        use rustls::CertificateError as C;
+        let (rustls::Error::Other(OtherError(inner)) | rustls::Error::InvalidCertificate(C::Other(OtherError(inner)))) =
+            error
+        else {
+            return None;
+        };
+        match inner.downcast_ref()? {
+            own @ (Self::Application(_) | Self::AnswerLater) => Some(own.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// For verifiers and private keys of the application, whose traits want one of rustls' errors.
+impl From<Error> for rustls::Error {
+    fn from(error: Error) -> Self {
+        Self::Other(OtherError(Arc::new(error)))
     }
 }
 
@@ -370,6 +406,8 @@ impl fmt::Display for Error {
             Self::Provider => f.write_str("the cryptography provider failed"),
             Self::Signing => f.write_str("the private key could not sign"),
             Self::Application(description) => write!(f, "ended by the application with the alert {description}"),
+            Self::Unanswered => f.write_str("the application did not answer what was pending"),
+            Self::AnswerLater => f.write_str("the answer will be given later"),
             Self::ApiMisuse(misuse) => misuse.fmt(f),
         }
     }
@@ -388,6 +426,7 @@ impl fmt::Display for ApiMisuse {
             Self::ExporterUnavailable => f.write_str("this label, or this association, has no exporter"),
             Self::NotInThisVersion => f.write_str("the negotiated version has no such thing"),
             Self::Closed => f.write_str("the association is closed"),
+            Self::NotPending => f.write_str("nothing is pending that this could answer"),
         }
     }
 }

@@ -3,10 +3,11 @@
 use super::common::{
     Common, ExtendedMasterSecret, certified_key, common_settings, default_provider, provider_schemes, schemes,
 };
+use super::external_key::ExternalKey;
 use super::{ConfigError, TransportConfig};
 use crate::crypto::suites::Suite;
 use crate::error::Error;
-use crate::verify::{Fingerprint, PeerVerified, ServerIdentity};
+use crate::verify::{Fingerprint, Judgement, ServerIdentity};
 use crate::wire::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
@@ -134,7 +135,7 @@ impl ClientConfig {
         &self,
         chain: &[CertificateDer<'_>],
         name: Option<&ServerName<'_>>,
-    ) -> Result<PeerVerified, Error> {
+    ) -> Result<Judgement, Error> {
         self.identity.verify(chain, name, self.now())
     }
 
@@ -258,6 +259,19 @@ impl DangerousClientConfigBuilder {
     ) -> Result<WantsClientAuth, ConfigError> {
         self.builder.with_verifier(verifier)
     }
+
+    /// By the application, in its own time: [`Connection::pending`](crate::Connection::pending) shows the server's chain, and
+    /// the handshake goes on when [`Connection::provide_verdict`](crate::Connection::provide_verdict) says so. To judge some
+    /// chains at once, give [`with_custom_certificate_verifier`](Self::with_custom_certificate_verifier) a verifier that
+    /// answers [`Error::AnswerLater`](crate::Error::AnswerLater) to the others.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the provider lacks what a handshake needs.
+    pub fn with_pending_verification(self) -> Result<WantsClientAuth, ConfigError> {
+        let provider = self.builder.provider;
+        let schemes = provider_schemes(&provider);
+        Ok(WantsClientAuth { common: Common::new(provider, schemes)?, identity: ServerIdentity::Application })
+    }
 }
 
 /// Second step: whether the client has a certificate of its own.
@@ -286,7 +300,22 @@ impl WantsClientAuth {
         Ok(self.build(OwnCertificate::Resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)))))
     }
 
-    /// It chooses one when a server asks.
+    /// It has this one, end entity first, whose private key lies elsewhere and signs by these schemes, best first. What to
+    /// sign is in [`Connection::pending`](crate::Connection::pending).
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the chain is empty or cannot be read, or a scheme is not one of its key's.
+    pub fn with_external_key(
+        self,
+        chain: Vec<CertificateDer<'static>>,
+        schemes: &[SignatureScheme],
+    ) -> Result<ClientConfig, ConfigError> {
+        let certified = ExternalKey::certified(chain, schemes, &self.common.provider)?;
+        Ok(self.build(OwnCertificate::Resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)))))
+    }
+
+    /// It chooses one when a server asks. A key of the application's may answer
+    /// [`Error::AnswerLater`](crate::Error::AnswerLater) instead of a signature.
     pub fn with_client_cert_resolver(self, resolver: Arc<dyn ResolvesClientCert>) -> ClientConfig {
         self.build(OwnCertificate::Resolver(resolver))
     }

@@ -219,20 +219,23 @@ pub(super) fn schemes(provider: &CryptoProvider, wanted: &[rustls::SignatureSche
     usable.filter(|scheme| !is_legacy(scheme)).collect()
 }
 
+/// A chain that can be sent; returns what its first certificate says.
+pub(super) fn check_chain<'a>(chain: &'a [CertificateDer<'_>]) -> Result<webpki::EndEntityCert<'a>, ConfigError> {
+    let leaf = chain.first().ok_or(ConfigError::EmptyCertificateChain)?;
+    if chain.iter().any(|certificate| certificate.is_empty()) {
+        return Err(ConfigError::BadCertificate);
+    }
+    webpki::EndEntityCert::try_from(leaf).map_err(|_| ConfigError::BadCertificate)
+}
+
 /// A chain with its private key, which must belong to the first certificate.
 pub(super) fn certified_key(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     provider: &CryptoProvider,
 ) -> Result<Arc<CertifiedKey>, ConfigError> {
-    if chain.is_empty() {
-        return Err(ConfigError::EmptyCertificateChain);
-    }
     // `keys_match` reads the certificate only if the key tells its public half.
-    let readable = chain.first().is_some_and(|leaf| webpki::EndEntityCert::try_from(leaf).is_ok());
-    if !readable || chain.iter().any(|certificate| certificate.is_empty()) {
-        return Err(ConfigError::BadCertificate);
-    }
+    check_chain(&chain)?;
     let key = provider.key_provider.load_private_key(key).map_err(|_| ConfigError::BadPrivateKey)?;
     let certified = CertifiedKey::new(chain, key);
     match certified.keys_match() {

@@ -2,6 +2,7 @@
 
 mod client;
 mod common;
+mod external_key;
 mod server;
 mod transport;
 
@@ -27,7 +28,7 @@ pub enum ConfigError {
     NoGroup,
     /// No protocol version was chosen, or an unknown one.
     NoVersion,
-    /// No signature scheme to accept the peer by.
+    /// No signature scheme to accept the peer by, or to sign by.
     NoSignatureScheme,
     /// No certificate to present.
     EmptyCertificateChain,
@@ -39,7 +40,7 @@ pub enum ConfigError {
     BadPrivateKey,
     /// The certificate cannot be read.
     BadCertificate,
-    /// The private key is not that of the first certificate.
+    /// The private key is not that of the first certificate, or a key of its kind does not sign by a scheme given.
     KeyDoesNotFitCertificate,
     /// The verifier could not be built of these roots and revocation lists.
     BadVerifier,

@@ -3,10 +3,11 @@
 use super::common::{
     Common, ExtendedMasterSecret, certified_key, common_settings, default_provider, provider_schemes, schemes,
 };
+use super::external_key::ExternalKey;
 use super::{ConfigError, TransportConfig};
 use crate::crypto::suites::Suite;
 use crate::error::Error;
-use crate::verify::{ClientAuth, ClientIdentity, Fingerprint, PeerVerified};
+use crate::verify::{ClientAuth, ClientIdentity, Fingerprint, Judgement};
 use crate::wire::{
     CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme, extensions::List16,
     hello::ClientHello as WireClientHello,
@@ -156,7 +157,7 @@ impl ServerConfig {
     }
 
     /// Judges a client's chain.
-    pub(crate) fn verify_client(&self, chain: &[CertificateDer<'_>]) -> Result<PeerVerified, Error> {
+    pub(crate) fn verify_client(&self, chain: &[CertificateDer<'_>]) -> Result<Judgement, Error> {
         self.identity.verify(chain, self.now())
     }
 
@@ -227,6 +228,19 @@ impl ServerConfigBuilder {
         self.build(ClientIdentity::Fingerprints(fingerprints), schemes)
     }
 
+    /// By the application, in its own time; a certificate must come. [`Connection::pending`](crate::Connection::pending) shows
+    /// the client's chain, and the handshake goes on when
+    /// [`Connection::provide_verdict`](crate::Connection::provide_verdict) says so. To judge some chains at once, or to let
+    /// clients do without, give [`with_client_cert_verifier`](Self::with_client_cert_verifier) a verifier that answers
+    /// [`Error::AnswerLater`](crate::Error::AnswerLater) to the others.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the provider lacks what a handshake needs.
+    pub fn with_pending_verification(self) -> Result<WantsServerCert, ConfigError> {
+        let schemes = provider_schemes(&self.provider);
+        self.build(ClientIdentity::Application, schemes)
+    }
+
     fn build(self, identity: ClientIdentity, schemes: Vec<SignatureScheme>) -> Result<WantsServerCert, ConfigError> {
         Ok(WantsServerCert { common: Common::new(self.provider, schemes)?, identity })
     }
@@ -268,7 +282,22 @@ impl WantsServerCert {
         Ok(self.with_cert_resolver(Arc::new(FirstFitting { keys })))
     }
 
-    /// Chosen for each client.
+    /// One chain for all clients, end entity first, whose private key lies elsewhere and signs by these schemes, best first.
+    /// What to sign is in [`Connection::pending`](crate::Connection::pending).
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the chain is empty or cannot be read, or a scheme is not one of its key's.
+    pub fn with_external_key(
+        self,
+        chain: Vec<CertificateDer<'static>>,
+        schemes: &[SignatureScheme],
+    ) -> Result<ServerConfig, ConfigError> {
+        let certified = ExternalKey::certified(chain, schemes, &self.common.provider)?;
+        Ok(self.with_cert_resolver(Arc::new(FirstFitting { keys: vec![certified] })))
+    }
+
+    /// Chosen for each client. A key of the application's may answer [`Error::AnswerLater`](crate::Error::AnswerLater)
+    /// instead of a signature.
     pub fn with_cert_resolver(self, certificates: Arc<dyn ResolvesServerCert>) -> ServerConfig {
         let Self { common, identity } = self;
         let (preference, server_name) = (Preference::default(), ServerNameAcknowledgement::default());

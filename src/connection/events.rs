@@ -7,6 +7,9 @@ use crate::handshake::Direction;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
+    /// The handshake waits for an answer of the application's: [`Connection::pending`](crate::Connection::pending) says
+    /// which.
+    AnswerWanted,
     /// The peer is authenticated and application data may be sent.
     HandshakeComplete,
     /// The peer sent close_notify: no more data will come (RFC 8446 §6.1). [`Connection::close`](crate::Connection::close)

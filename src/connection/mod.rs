@@ -1,9 +1,11 @@
 //! Floor 5: one association. Composes `record`, `flight` and `handshake`, which do not know each other.
 //!
 //! A datagram comes in by `receive.rs`: records are opened, handshake messages put together and given to the handshake,
-//! whose effects are carried out here. A datagram goes out by `transmit.rs`. Time passes in `timers.rs`.
+//! whose effects are carried out here. A datagram goes out by `transmit.rs`. Time passes in `timers.rs`. What the
+//! application owes an answer to is in `pending.rs`.
 
 mod events;
+mod pending;
 mod receive;
 mod stats;
 #[cfg(test)]
@@ -44,7 +46,9 @@ use timers::Mtu;
 ///   then [`poll_event`](Self::poll_event) until it returns `None`; then [`poll_timeout`](Self::poll_timeout);
 /// * **data**: [`send`](Self::send) seals a datagram to be sent at once; what the peer sent comes out of `receive`;
 /// * **control**: [`close`](Self::close), [`set_mtu`](Self::set_mtu),
-///   [`request_key_update`](Self::request_key_update), [`export_keying_material`](Self::export_keying_material).
+///   [`request_key_update`](Self::request_key_update), [`export_keying_material`](Self::export_keying_material); and, where
+///   a key or a verifier of the application answers in its own time, [`pending`](Self::pending),
+///   [`provide_signature`](Self::provide_signature) and [`provide_verdict`](Self::provide_verdict).
 ///
 /// What the network does — loss, garbage, forgeries, repetition — is never an error. After an error the association is
 /// over; [`poll_transmit`](Self::poll_transmit) still has the alert for the peer.
@@ -113,13 +117,15 @@ struct Handshaking {
     silence: Silence,
 }
 
-/// How long the peer has been silent while nothing of ours is there to be sent again.
+/// How long nothing has gone on while nothing of ours is there to be sent again, and on whom that lies.
 #[derive(Clone, Copy, Debug)]
 enum Silence {
     /// Nothing has come from it, or it has to answer a flight, for which there is the retransmission timer.
     NotAwaiting,
     /// It acknowledged all that we sent, or brought something on, at this time; now it is its turn.
     Since(Instant),
+    /// The handshake waits for the application, from this time on: no peer is to blame.
+    Ours(Instant),
 }
 
 /// The peer's ChangeCipherSpec, which has no place in the order of messages.
@@ -363,6 +369,7 @@ impl Connection {
                 Effect::KeyUpdated(direction) => self.events.push_back(Event::KeyUpdated(direction)),
             }
         }
+        self.note_pending(now);
         Ok(())
     }
 
@@ -416,8 +423,11 @@ impl Connection {
 
     /// The peer's turn: if it vanishes now, no retransmission tells, and yet the handshake must end some time.
     fn await_peer(&mut self, now: Instant) {
-        if let Phase::Handshaking(handshaking) = &mut self.phase {
-            handshaking.silence = Silence::Since(now);
+        match &mut self.phase {
+            Phase::Handshaking(handshaking) if !matches!(handshaking.silence, Silence::Ours(_)) => {
+                handshaking.silence = Silence::Since(now);
+            }
+            _ => {}
         }
     }
 

@@ -215,6 +215,7 @@ impl Connection {
         let awaited = match handshaking.silence {
             Silence::Since(_) => trust == Trust::Protected,
             Silence::NotAwaiting => self.outgoing.is_acknowledged(),
+            Silence::Ours(_) => false,
         };
         if awaited && progress == Progress::Octets {
             self.await_peer(now);
@@ -235,9 +236,11 @@ impl Connection {
         }
     }
 
-    /// Gives the handshake every message that is complete and in order.
-    fn handle_messages(&mut self, now: Instant) -> Result<(), Error> {
-        while let Some(message) = self.incoming.next() {
+    /// Gives the handshake every message that is complete and in order, unless it waits for the application.
+    pub(super) fn handle_messages(&mut self, now: Instant) -> Result<(), Error> {
+        while self.handshake.pending().is_none()
+            && let Some(message) = self.incoming.next()
+        {
             if self.incoming.epoch() == Epoch::PLAINTEXT
                 && let Err(fault) = check_plaintext_message(&message)
             {
@@ -275,7 +278,7 @@ impl Connection {
     }
 
     /// A ChangeCipherSpec that came before the messages it follows counts when they have come.
-    fn give_change_cipher_spec(&mut self, now: Instant) -> Result<(), Error> {
+    pub(super) fn give_change_cipher_spec(&mut self, now: Instant) -> Result<(), Error> {
         let Phase::Handshaking(handshaking) = &mut self.phase else { return Ok(()) };
         if handshaking.change_cipher_spec != ChangeCipherSpec::Due {
             return Ok(());
@@ -376,7 +379,7 @@ impl Connection {
     }
 
     /// Opens what was kept, once its keys are there.
-    fn open_early(&mut self, now: Instant) -> Result<(), Error> {
+    pub(super) fn open_early(&mut self, now: Instant) -> Result<(), Error> {
         let Phase::Handshaking(handshaking) = &mut self.phase else { return Ok(()) };
         if handshaking.early.is_empty() || self.incoming.epoch() == Epoch::PLAINTEXT {
             return Ok(());

@@ -4,6 +4,7 @@
 mod discard;
 mod ends;
 mod hello_versions;
+mod pending;
 mod timers;
 
 use super::{Connection, Datagram, Event};

@@ -18,12 +18,12 @@ impl Connection {
         }
     }
 
-    /// When a handshake ends in which it is the peer's turn: no flight of ours is out whose last retransmission would end
+    /// When a handshake ends in which it is the peer's turn, or the application's: no flight of ours is out whose last retransmission would end
     /// it (RFC 9147 §5.8.1, WAITING, has no other way out). Nothing is sent before.
     fn give_up_at(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Handshaking(handshaking) => match handshaking.silence {
-                Silence::Since(start) => start.checked_add(self.timer.patience()),
+                Silence::Since(start) | Silence::Ours(start) => start.checked_add(self.timer.patience()),
                 Silence::NotAwaiting => None,
             },
             Phase::Established(_) | Phase::Failed(_) => None,
@@ -45,14 +45,24 @@ impl Connection {
                 self.mtu.lower(self.timer.fruitless_expiries());
                 self.outgoing.rewind();
             }
+            // The peer may well have answered: the next message waits for the application.
+            Expiry::GaveUp if self.awaits_application() => {}
             Expiry::GaveUp => self.give_up(),
         }
+    }
+
+    fn awaits_application(&self) -> bool {
+        matches!(&self.phase, Phase::Handshaking(handshaking) if matches!(handshaking.silence, Silence::Ours(_)))
     }
 
     fn give_up(&mut self) {
         // Whoever has closed awaits nothing: a peer that has gone by now is no failure.
         if self.conduct.sending == Sending::Closed {
             self.outgoing.acknowledge_all();
+            return;
+        }
+        if self.awaits_application() {
+            self.fail(Error::Unanswered);
             return;
         }
         let last_fault = match &self.phase {

@@ -6,7 +6,7 @@ use super::transcript::Transcript;
 use super::{HANDSHAKE_EPOCH, Outbox};
 use crate::crypto::{self, Role};
 use crate::error::{Error, PeerMisbehaved};
-use crate::verify::PeerVerified;
+use crate::verify::{Judgement, PeerVerified};
 use crate::wire::{
     Malformed, SignatureScheme,
     certificate::{Certificate13, DigitallySigned},
@@ -14,7 +14,32 @@ use crate::wire::{
 };
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
-use rustls::sign::Signer;
+
+/// A chain that was not judged yet.
+pub(super) struct UnjudgedChain {
+    chain: Vec<CertificateDer<'static>>,
+}
+
+/// What came of judging a chain.
+pub(super) enum Judged {
+    Trusted(TrustedChain),
+    /// The application will say later.
+    Later(UnjudgedChain),
+}
+
+impl UnjudgedChain {
+    pub(super) fn judged(self, judgement: Judgement) -> Judged {
+        match judgement {
+            Judgement::Accepted(verified) => Judged::Trusted(TrustedChain { chain: self.chain, verified }),
+            Judgement::Later => Judged::Later(self),
+        }
+    }
+
+    /// End entity first.
+    pub(super) fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+}
 
 /// A chain that the verifier trusts; whether it is the peer's own is not known yet.
 pub(super) struct TrustedChain {
@@ -32,11 +57,11 @@ impl TrustedChain {
     /// Has a chain, end entity first, judged by `verify`.
     pub(super) fn verify(
         chain: &[&[u8]],
-        verify: impl FnOnce(&[CertificateDer<'static>]) -> Result<PeerVerified, Error>,
-    ) -> Result<Self, Error> {
+        verify: impl FnOnce(&[CertificateDer<'static>]) -> Result<Judgement, Error>,
+    ) -> Result<Judged, Error> {
         let chain: Vec<_> = chain.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
-        let verified = verify(&chain)?;
-        Ok(Self { chain, verified })
+        let judgement = verify(&chain)?;
+        Ok(UnjudgedChain { chain }.judged(judgement))
     }
 
     /// Reads a CertificateVerify by `signer` and checks it against the transcript before it (RFC 8446 §4.4.3).
@@ -131,16 +156,13 @@ pub(super) fn send_certificate(
     out.send(HANDSHAKE_EPOCH, HandshakeType::CERTIFICATE, body, transcript)
 }
 
-/// Signs the transcript so far and sends the CertificateVerify (RFC 8446 §4.4.3).
+/// Sends the CertificateVerify (RFC 8446 §4.4.3).
 pub(super) fn send_certificate_verify(
-    role: Role,
-    signer: &dyn Signer,
+    signed: &DigitallySigned<'_>,
     transcript: &mut Transcript,
     out: &mut Outbox,
 ) -> Result<(), Error> {
-    let content = signature::certificate_verify_content(role, &transcript.current_hash());
-    let signature = signer.sign(&content).map_err(|_| Error::Signing)?;
     let mut body = Vec::new();
-    DigitallySigned { scheme: signer.scheme().into(), signature: &signature }.put(&mut body);
+    signed.put(&mut body);
     out.send(HANDSHAKE_EPOCH, HandshakeType::CERTIFICATE_VERIFY, body, transcript)
 }

@@ -24,6 +24,7 @@ use super::common12::{
 use super::established::Established12;
 use super::negotiate::{HelloRetryRequest, Negotiated, check_answers};
 use super::offer::Offer;
+use super::pending::{self, AfterSignature, AfterVerdict, OnceJudged, OnceSigned};
 use super::schedule12::{MasterSecret, PeerShare, Randoms};
 use super::signature::{self, SignatureContext};
 use super::transcript::{Retention, Transcript, TranscriptBuffer, TranscriptForm};
@@ -130,9 +131,25 @@ impl ExpectCertificate {
             return Err(Malformed::BadLength.into());
         }
         let (config, name) = (&agreed.config, agreed.name.as_ref());
-        let chain = TrustedChain::verify(&chain, |chain| config.verify_server(chain, name))?;
+        let judged = TrustedChain::verify(&chain, |chain| config.verify_server(chain, name))?;
         agreed.transcript.add(&message);
-        Ok(State::ExpectServerKeyExchange12(Box::new(ExpectServerKeyExchange { agreed, chain })))
+        Ok(pending::go_on(judged, Self { agreed }))
+    }
+
+    /// Whom we want to talk to.
+    pub(super) fn server_name(&self) -> Option<&ServerName<'static>> {
+        self.agreed.name.as_ref()
+    }
+}
+
+impl AfterVerdict for ExpectCertificate {
+    fn trusted(self, chain: TrustedChain) -> State {
+        let Self { agreed } = self;
+        State::ExpectServerKeyExchange12(Box::new(ExpectServerKeyExchange { agreed, chain }))
+    }
+
+    fn later(self) -> OnceJudged {
+        OnceJudged::Client12(Box::new(self))
     }
 }
 
@@ -243,11 +260,6 @@ impl ExpectServerHelloDone {
         let share = PeerShare { sender: Role::Server, public: &share };
         let master = parameters.master_secret(key_exchange, share, &transcript)?;
         master.log(config.key_log());
-        own.send_certificate_verify(&mut transcript, out)?;
-        let keys = master.key_block()?;
-        send_finished(Role::Client, &master, keys.client, &mut transcript, out)?;
-        out.push(Effect::AwaitChangeCipherSpec);
-
         let negotiated = Box::new(Negotiated {
             version: ProtocolVersion::DTLS1_2,
             cipher_suite: parameters.suite.id,
@@ -259,8 +271,14 @@ impl ExpectServerHelloDone {
             hello_retry_request: HelloRetryRequest::Unneeded,
         });
         let progress = Progress { master, transcript, negotiated };
-        let next = ExpectChangeCipherSpec { progress, keys: keys.server };
-        Ok(State::ExpectServerChangeCipherSpec12(Box::new(next)))
+        match own {
+            OwnCertificate::NotRequested | OwnCertificate::None => progress.finish(out),
+            OwnCertificate::Certified(certified, signer) => {
+                // All messages so far (RFC 5246 §7.4.8).
+                let content = progress.transcript.messages().ok_or(Error::Signing)?.to_vec();
+                pending::sign(certified, signer.as_ref(), content, progress, out)
+            }
+        }
     }
 }
 
@@ -303,23 +321,39 @@ impl OwnCertificate {
         put_certificate12(&mut body, chain.iter().map(AsRef::as_ref));
         out.send(Epoch::PLAINTEXT, HandshakeType::CERTIFICATE, body, transcript)
     }
-
-    /// Signs all messages so far, if there is something to sign with (RFC 5246 §7.4.8).
-    fn send_certificate_verify(&self, transcript: &mut Transcript, out: &mut Outbox) -> Result<(), Error> {
-        let Self::Certified(_, signer) = self else { return Ok(()) };
-        let signature = signer.sign(transcript.messages().ok_or(Error::Signing)?).map_err(|_| Error::Signing)?;
-        transcript.forget_messages();
-        let mut body = Vec::new();
-        DigitallySigned { scheme: signer.scheme().into(), signature: &signature }.put(&mut body);
-        out.send(Epoch::PLAINTEXT, HandshakeType::CERTIFICATE_VERIFY, body, transcript)
-    }
 }
 
 /// What the server's last flight is checked with.
-struct Progress {
+pub(super) struct Progress {
     master: MasterSecret,
     transcript: Transcript,
     negotiated: Box<Negotiated>,
+}
+
+impl Progress {
+    /// The end of the client's flight (RFC 5246 §7.1, §7.4.9).
+    fn finish(mut self, out: &mut Outbox) -> Result<State, Error> {
+        let keys = self.master.key_block()?;
+        send_finished(Role::Client, &self.master, keys.client, &mut self.transcript, out)?;
+        out.push(Effect::AwaitChangeCipherSpec);
+        let next = ExpectChangeCipherSpec { progress: self, keys: keys.server };
+        Ok(State::ExpectServerChangeCipherSpec12(Box::new(next)))
+    }
+}
+
+impl AfterSignature for Progress {
+    /// The CertificateVerify (RFC 5246 §7.4.8).
+    fn signed(mut self, signed: &DigitallySigned<'_>, out: &mut Outbox) -> Result<State, Error> {
+        self.transcript.forget_messages();
+        let mut body = Vec::new();
+        signed.put(&mut body);
+        out.send(Epoch::PLAINTEXT, HandshakeType::CERTIFICATE_VERIFY, body, &mut self.transcript)?;
+        self.finish(out)
+    }
+
+    fn later(self) -> OnceSigned {
+        OnceSigned::Client12(Box::new(self))
+    }
 }
 
 /// Our Finished is out.

@@ -13,11 +13,13 @@
 //! ```
 
 use super::authentication::{
-    Authenticated, TrustedChain, read_certificate, send_certificate, send_certificate_verify, verify_finished,
+    Authenticated, FinishedVerified, TrustedChain, read_certificate, send_certificate, send_certificate_verify,
+    verify_finished,
 };
 use super::established::{ApplicationSecrets, Established13};
 use super::negotiate::{Negotiated, check_answers};
 use super::offer::Offer;
+use super::pending::{self, AfterSignature, AfterVerdict, OnceJudged, OnceSigned};
 use super::schedule13::{EarlySchedule, HandshakeSchedule, HandshakeTrafficSecret, SecretLog};
 use super::signature::{self, SignatureContext};
 use super::transcript::Transcript;
@@ -26,13 +28,14 @@ use crate::crypto::{Role, suites::Suite13};
 use crate::error::{Error, PeerMisbehaved};
 use crate::wire::{
     Malformed, NamedGroup, ProtocolVersion, SignatureScheme,
-    certificate::CertificateRequest,
+    certificate::{CertificateRequest, DigitallySigned},
     codec::Reader,
     enums::{ExtensionType, HandshakeType},
     extensions::{Extensions, List16},
     handshake::Message,
     hello::ServerHello,
 };
+use rustls::pki_types::ServerName;
 use rustls::sign::{CertifiedKey, Signer};
 use std::sync::Arc;
 
@@ -168,8 +171,8 @@ impl ExpectCertificate {
         self.handle_certificate(&message)
     }
 
-    fn handle_certificate(self, message: &Message<'_>) -> Result<State, Error> {
-        let Self { mut progress, protocol, own } = self;
+    fn handle_certificate(mut self, message: &Message<'_>) -> Result<State, Error> {
+        let progress = &mut self.progress;
         let certificate = read_certificate(message.body, |ty| progress.offer.sends(ty))?;
         // RFC 8446 §4.4.2.4: "the client MUST abort the handshake with a "decode_error" alert".
         if certificate.chain.is_empty() {
@@ -177,10 +180,26 @@ impl ExpectCertificate {
         }
         let offer = &progress.offer;
         let verify = |chain: &[_]| offer.config.verify_server(chain, offer.name.as_ref());
-        let trusted = TrustedChain::verify(&certificate.chain, verify)?;
+        let judged = TrustedChain::verify(&certificate.chain, verify)?;
         progress.transcript.add(message);
+        Ok(pending::go_on(judged, self))
+    }
+
+    /// Whom we want to talk to.
+    pub(super) fn server_name(&self) -> Option<&ServerName<'static>> {
+        self.progress.offer.name.as_ref()
+    }
+}
+
+impl AfterVerdict for ExpectCertificate {
+    fn trusted(self, trusted: TrustedChain) -> State {
+        let Self { progress, protocol, own } = self;
         let next = ExpectCertificateVerify { progress, protocol, own, trusted };
-        Ok(State::ExpectServerCertificateVerify13(Box::new(next)))
+        State::ExpectServerCertificateVerify13(Box::new(next))
+    }
+
+    fn later(self) -> OnceJudged {
+        OnceJudged::Client13(Box::new(self))
     }
 }
 
@@ -223,13 +242,7 @@ impl ExpectFinished {
         let log = SecretLog { key_log: offer.config.key_log(), client_random: &offer.random };
         let secrets = ApplicationSecrets::derive(schedule, &transcript.current_hash(), log)?;
 
-        out.push(Effect::Flight(FlightEnd::Acknowledgement));
-        own.send(&mut transcript, out)?;
-        let verify_data = client_secret.verify_data(&transcript.current_hash())?.as_ref().to_vec();
-        out.send(HANDSHAKE_EPOCH, HandshakeType::FINISHED, verify_data, &mut transcript)?;
-        out.push(Effect::InstallRead { epoch: APPLICATION_EPOCH, keys: secrets.server.keys() });
-        out.push(Effect::InstallWrite { epoch: APPLICATION_EPOCH, keys: secrets.client.keys() });
-        out.push(Effect::Complete(Box::new(Negotiated {
+        let negotiated = Box::new(Negotiated {
             version: ProtocolVersion::DTLS1_3,
             cipher_suite: suite.id,
             group,
@@ -238,21 +251,56 @@ impl ExpectFinished {
             server_name: offer.sni().map(str::to_owned),
             peer_certificates: server.into_chain(),
             hello_retry_request: offer.hello_retry_request,
-        })));
+        });
+        out.push(Effect::Flight(FlightEnd::Acknowledgement));
+        Unsigned { transcript, client_secret, secrets, negotiated, finished }.answer(own, out)
+    }
+}
+
+/// The server's flight is confirmed; ours is on its way to its Finished.
+pub(super) struct Unsigned {
+    transcript: Transcript,
+    client_secret: HandshakeTrafficSecret,
+    secrets: ApplicationSecrets,
+    negotiated: Box<Negotiated>,
+    finished: FinishedVerified,
+}
+
+impl Unsigned {
+    /// Sends Certificate, and CertificateVerify unless the chain is empty (RFC 8446 §4.4.2, §4.4.3).
+    fn answer(mut self, own: OwnCertificate, out: &mut Outbox) -> Result<State, Error> {
+        match own {
+            OwnCertificate::NotRequested => self.finish(out),
+            OwnCertificate::None => {
+                send_certificate(&[], &mut self.transcript, out)?;
+                self.finish(out)
+            }
+            OwnCertificate::Certified(certified, signer) => {
+                send_certificate(&certified.cert, &mut self.transcript, out)?;
+                let content = signature::certificate_verify_content(Role::Client, &self.transcript.current_hash());
+                pending::sign(certified, signer.as_ref(), content, self, out)
+            }
+        }
+    }
+
+    fn finish(self, out: &mut Outbox) -> Result<State, Error> {
+        let Self { mut transcript, client_secret, secrets, negotiated, finished } = self;
+        let verify_data = client_secret.verify_data(&transcript.current_hash())?.as_ref().to_vec();
+        out.send(HANDSHAKE_EPOCH, HandshakeType::FINISHED, verify_data, &mut transcript)?;
+        out.push(Effect::InstallRead { epoch: APPLICATION_EPOCH, keys: secrets.server.keys() });
+        out.push(Effect::InstallWrite { epoch: APPLICATION_EPOCH, keys: secrets.client.keys() });
+        out.push(Effect::Complete(negotiated));
         Ok(State::Established13(Box::new(Established13::client(secrets, finished))))
     }
 }
 
-impl OwnCertificate {
-    /// Sends Certificate, and CertificateVerify unless the chain is empty (RFC 8446 §4.4.2, §4.4.3).
-    fn send(&self, transcript: &mut Transcript, out: &mut Outbox) -> Result<(), Error> {
-        match self {
-            Self::NotRequested => Ok(()),
-            Self::None => send_certificate(&[], transcript, out),
-            Self::Certified(certified, signer) => {
-                send_certificate(&certified.cert, transcript, out)?;
-                send_certificate_verify(Role::Client, signer.as_ref(), transcript, out)
-            }
-        }
+impl AfterSignature for Unsigned {
+    fn signed(mut self, signed: &DigitallySigned<'_>, out: &mut Outbox) -> Result<State, Error> {
+        send_certificate_verify(signed, &mut self.transcript, out)?;
+        self.finish(out)
+    }
+
+    fn later(self) -> OnceSigned {
+        OnceSigned::Client13(Box::new(self))
     }
 }

@@ -31,7 +31,9 @@ impl Established12 {
             Input::Message(_) => Err(PeerMisbehaved::RenegotiationAttempted.into()),
             Input::ChangeCipherSpec => Err(PeerMisbehaved::UnexpectedMessage.into()),
             // Nothing is ever acknowledged, and there is no KeyUpdate.
-            Input::FlightAcknowledged | Input::RequestKeyUpdate(_) => Ok(State::Established12(Box::new(self))),
+            Input::FlightAcknowledged | Input::RequestKeyUpdate(_) | Input::Signature(_) | Input::Verdict(_) => {
+                Ok(State::Established12(Box::new(self)))
+            }
         }
     }
 
@@ -124,6 +126,7 @@ impl Established13 {
             Input::FlightAcknowledged => self.handle_acknowledgement(out)?,
             Input::RequestKeyUpdate(request) => self.handle_request(request, out)?,
             Input::ChangeCipherSpec => return Err(PeerMisbehaved::UnexpectedMessage.into()),
+            Input::Signature(_) | Input::Verdict(_) => {}
         }
         Ok(State::Established13(Box::new(self)))
     }

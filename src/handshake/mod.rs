@@ -12,6 +12,7 @@ mod common12;
 mod established;
 mod negotiate;
 mod offer;
+mod pending;
 mod schedule12;
 mod schedule13;
 mod server;
@@ -29,6 +30,7 @@ mod transcript;
 mod vectors;
 
 pub use negotiate::{HelloRetryRequest, Negotiated};
+pub use pending::Pending;
 
 use crate::config::{ClientConfig, ServerConfig};
 use crate::crypto::suites::TrafficKeys;
@@ -60,6 +62,10 @@ pub(crate) enum Input<'a> {
     FlightAcknowledged,
     /// The application or a limit wants new keys.
     RequestKeyUpdate(KeyUpdateRequest),
+    /// The signature that was pending, or why there is none.
+    Signature(Result<&'a [u8], &'a rustls::Error>),
+    /// What the application thinks of the chain that was pending.
+    Verdict(Result<(), &'a rustls::Error>),
 }
 
 /// What a step of the handshake wants done, in this order.
@@ -127,8 +133,10 @@ impl Handshake {
     /// One step. After an error the handshake is over, and nothing of what the failed step wanted is done; only
     /// [`Error::ApiMisuse`] leaves it unharmed.
     pub(crate) fn handle(&mut self, input: Input<'_>) -> Result<(), Error> {
+        self.check_answer(&input)?;
         match (input, &self.state) {
-            (Input::Message(_) | Input::ChangeCipherSpec, _) | (_, State::Established13(_)) => {}
+            (Input::Message(_) | Input::ChangeCipherSpec | Input::Signature(_) | Input::Verdict(_), _)
+            | (_, State::Established13(_)) => {}
             // A flight may be acknowledged before its answer comes (RFC 9147 §7.1).
             (Input::FlightAcknowledged, _) => return Ok(()),
             (Input::RequestKeyUpdate(_), State::Established12(_)) => return Err(ApiMisuse::NotInThisVersion.into()),
@@ -143,9 +151,12 @@ impl Handshake {
         Ok(())
     }
 
-    /// What the steps since the last call want done.
+    /// What the steps since the last call want done. A flight that a signature is missing in is held back.
     pub(crate) fn take_effects(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.outbox.effects)
+        match self.state {
+            State::AwaitSignature(_) => Vec::new(),
+            _ => std::mem::take(&mut self.outbox.effects),
+        }
     }
 
     /// Exports keying material of a completed handshake (RFC 5705, RFC 8446 §7.5).
@@ -187,6 +198,10 @@ enum State {
     ExpectClientCertificate13(Box<server13::ExpectCertificate>),
     ExpectClientCertificateVerify13(Box<server13::ExpectCertificateVerify>),
     ExpectClientFinished13(Box<server13::ExpectFinished>),
+    /// Of either role and version: a signature of ours is due.
+    AwaitSignature(Box<pending::AwaitSignature>),
+    /// Of either role and version: a verdict about the peer's chain is due.
+    AwaitVerdict(Box<pending::AwaitVerdict>),
     Established12(Box<established::Established12>),
     Established13(Box<established::Established13>),
     /// An earlier step failed; the connection does not come back.
@@ -218,6 +233,8 @@ impl State {
             Self::ExpectClientCertificate13(state) => state.handle(input, out),
             Self::ExpectClientCertificateVerify13(state) => state.handle(input, out),
             Self::ExpectClientFinished13(state) => state.handle(input, out),
+            Self::AwaitSignature(state) => state.handle(input, out),
+            Self::AwaitVerdict(state) => state.handle(input),
             Self::Established12(state) => state.handle(input),
             Self::Established13(state) => state.handle(input, out),
             Self::Failed => Ok(Self::Failed),
@@ -236,7 +253,9 @@ impl<'a> Input<'a> {
         match self {
             Self::Message(message) if types.contains(&message.msg_type) => Ok(message),
             Self::Message(_) | Self::ChangeCipherSpec => Err(PeerMisbehaved::UnexpectedMessage.into()),
-            Self::FlightAcknowledged | Self::RequestKeyUpdate(_) => Err(ApiMisuse::HandshakeNotComplete.into()),
+            Self::FlightAcknowledged | Self::RequestKeyUpdate(_) | Self::Signature(_) | Self::Verdict(_) => {
+                Err(ApiMisuse::HandshakeNotComplete.into())
+            }
         }
     }
 }

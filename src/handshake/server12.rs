@@ -25,6 +25,7 @@ use super::established::Established12;
 use super::negotiate::{
     HelloRetryRequest, Negotiated, acknowledges_name, select_group12, select_protocol, select_suite12, server_name,
 };
+use super::pending::{self, AfterSignature, AfterVerdict, OnceJudged, OnceSigned};
 use super::schedule12::{Derivation, KeyBlock, MasterSecret, PeerShare, Randoms};
 use super::signature::{self, SignatureContext};
 use super::transcript::{Retention, Transcript, TranscriptForm};
@@ -111,14 +112,10 @@ impl Choice {
         let mut body = Vec::new();
         put_certificate12(&mut body, self.certified.cert.iter().map(AsRef::as_ref));
         out.send(Epoch::PLAINTEXT, HandshakeType::CERTIFICATE, body, &mut transcript)?;
-        let body = self.server_key_exchange(&key_exchange, &randoms)?;
-        out.send(Epoch::PLAINTEXT, HandshakeType::SERVER_KEY_EXCHANGE, body, &mut transcript)?;
-        if config.client_auth() != ClientAuth::None {
-            let body = certificate_request(&config)?;
-            out.send(Epoch::PLAINTEXT, HandshakeType::CERTIFICATE_REQUEST, body, &mut transcript)?;
-        }
-        out.send(Epoch::PLAINTEXT, HandshakeType::SERVER_HELLO_DONE, Vec::new(), &mut transcript)?;
-
+        // RFC 8422 §5.4.
+        let mut params = Vec::with_capacity(512);
+        ServerKeyExchange::put_params(&mut params, key_exchange.group(), key_exchange.public_key());
+        let content = signature::server_key_exchange_content(&randoms, &params);
         let negotiated = Box::new(Negotiated {
             version: ProtocolVersion::DTLS1_2,
             cipher_suite: self.suite.id,
@@ -130,12 +127,7 @@ impl Choice {
             hello_retry_request: HelloRetryRequest::Unneeded,
         });
         let exchange = Exchange { config, parameters, key_exchange, transcript, negotiated };
-        Ok(match exchange.config.client_auth() {
-            ClientAuth::None => exchange.expect_client_key_exchange(Client::Anonymous),
-            ClientAuth::Optional | ClientAuth::Required => {
-                State::ExpectClientCertificate12(Box::new(ExpectCertificate { exchange }))
-            }
-        })
+        pending::sign(self.certified, self.signer.as_ref(), content, Unsigned { exchange, params }, out)
     }
 
     /// RFC 5246 §7.4.1.3. The empty session id says that the session is not kept.
@@ -169,15 +161,37 @@ impl Choice {
             put_protocol_names(out, std::iter::once(protocol.as_slice()));
         }
     }
+}
 
-    /// RFC 8422 §5.4.
-    fn server_key_exchange(&self, key_exchange: &KeyExchange, randoms: &Randoms) -> Result<Vec<u8>, Error> {
-        let mut body = Vec::with_capacity(512);
-        ServerKeyExchange::put_params(&mut body, key_exchange.group(), key_exchange.public_key());
-        let content = signature::server_key_exchange_content(randoms, &body);
-        let signature = self.signer.sign(&content).map_err(|_| Error::Signing)?;
-        DigitallySigned { scheme: self.signer.scheme().into(), signature: &signature }.put(&mut body);
-        Ok(body)
+/// The flight up to the server's Certificate is prepared.
+pub(super) struct Unsigned {
+    exchange: Exchange,
+    /// What a ServerKeyExchange holds before its signature.
+    params: Vec<u8>,
+}
+
+impl AfterSignature for Unsigned {
+    /// ServerKeyExchange to ServerHelloDone.
+    fn signed(self, signed: &DigitallySigned<'_>, out: &mut Outbox) -> Result<State, Error> {
+        let Self { mut exchange, params: mut body } = self;
+        let (config, transcript) = (&exchange.config, &mut exchange.transcript);
+        signed.put(&mut body);
+        out.send(Epoch::PLAINTEXT, HandshakeType::SERVER_KEY_EXCHANGE, body, transcript)?;
+        if config.client_auth() != ClientAuth::None {
+            let body = certificate_request(config)?;
+            out.send(Epoch::PLAINTEXT, HandshakeType::CERTIFICATE_REQUEST, body, transcript)?;
+        }
+        out.send(Epoch::PLAINTEXT, HandshakeType::SERVER_HELLO_DONE, Vec::new(), transcript)?;
+        Ok(match exchange.config.client_auth() {
+            ClientAuth::None => exchange.expect_client_key_exchange(Client::Anonymous),
+            ClientAuth::Optional | ClientAuth::Required => {
+                State::ExpectClientCertificate12(Box::new(ExpectCertificate { exchange }))
+            }
+        })
+    }
+
+    fn later(self) -> OnceSigned {
+        OnceSigned::Server12(Box::new(self))
     }
 }
 
@@ -267,8 +281,18 @@ impl ExpectCertificate {
                 ClientAuth::Optional | ClientAuth::None => Ok(exchange.expect_client_key_exchange(Client::Anonymous)),
             };
         }
-        let chain = TrustedChain::verify(&chain, |chain| exchange.config.verify_client(chain))?;
-        Ok(exchange.expect_client_key_exchange(Client::Certified(chain)))
+        let judged = TrustedChain::verify(&chain, |chain| exchange.config.verify_client(chain))?;
+        Ok(pending::go_on(judged, Self { exchange }))
+    }
+}
+
+impl AfterVerdict for ExpectCertificate {
+    fn trusted(self, chain: TrustedChain) -> State {
+        self.exchange.expect_client_key_exchange(Client::Certified(chain))
+    }
+
+    fn later(self) -> OnceJudged {
+        OnceJudged::Server12(Box::new(self))
     }
 }
 

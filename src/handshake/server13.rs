@@ -23,7 +23,8 @@ use super::negotiate::{
     HelloRetryRequest, KeyShareChoice, Negotiated, Selection, Selection13, acknowledges_name, select, select_protocol,
     server_name,
 };
-use super::schedule13::{EarlySchedule, HandshakeTrafficSecret, SecretLog};
+use super::pending::{self, AfterSignature, AfterVerdict, OnceJudged, OnceSigned};
+use super::schedule13::{EarlySchedule, HandshakeSchedule, HandshakeTrafficSecret, SecretLog};
 use super::signature::{self, SignatureContext};
 use super::transcript::{Retention, Transcript, TranscriptForm};
 use super::{APPLICATION_EPOCH, Effect, FlightEnd, HANDSHAKE_EPOCH, Input, Outbox, State};
@@ -34,12 +35,12 @@ use crate::verify::ClientAuth;
 use crate::wire::{
     NamedGroup, ProtocolVersion, SignatureScheme,
     ack::Epoch,
-    certificate::CertificateRequest,
+    certificate::{CertificateRequest, DigitallySigned},
     codec::Put,
     enums::{ExtensionType, HandshakeType},
     extensions::{KeyShareEntry, put_extension, put_protocol_names},
     handshake::Message,
-    hello::{ClientHello, HELLO_RETRY_REQUEST_RANDOM, ServerHello, put_selected_version},
+    hello::{ClientHello, HELLO_RETRY_REQUEST_RANDOM, Random, ServerHello, put_selected_version},
 };
 use rustls::crypto::SupportedKxGroup;
 use rustls::sign::{CertifiedKey, Signer};
@@ -249,12 +250,7 @@ fn send_flight(
     send_encrypted_extensions(&config, hello, protocol.as_deref(), &mut transcript, out)?;
     send_certificate_request(&config, &mut transcript, out)?;
     send_certificate(&certified.cert, &mut transcript, out)?;
-    send_certificate_verify(Role::Server, signer.as_ref(), &mut transcript, out)?;
-    let verify_data = server_secret.verify_data(&transcript.current_hash())?.as_ref().to_vec();
-    out.send(HANDSHAKE_EPOCH, HandshakeType::FINISHED, verify_data, &mut transcript)?;
-
-    let secrets = ApplicationSecrets::derive(schedule, &transcript.current_hash(), log)?;
-    out.push(Effect::InstallWrite { epoch: APPLICATION_EPOCH, keys: secrets.server.keys() });
+    let content = signature::certificate_verify_content(Role::Server, &transcript.current_hash());
     let negotiated = Box::new(Negotiated {
         version: ProtocolVersion::DTLS1_3,
         cipher_suite: suite.id,
@@ -265,16 +261,53 @@ fn send_flight(
         peer_certificates: Vec::new(),
         hello_retry_request,
     });
-    let progress = Progress { transcript, client_secret, secrets, negotiated };
-    Ok(match config.client_auth() {
-        ClientAuth::None => {
-            let client = Client::without_certificate(&config)?;
-            State::ExpectClientFinished13(Box::new(ExpectFinished { progress, client }))
-        }
-        ClientAuth::Optional | ClientAuth::Required => {
-            State::ExpectClientCertificate13(Box::new(ExpectCertificate { config, progress }))
-        }
-    })
+    let client_random = *hello.random;
+    let next = Unsigned { config, transcript, schedule, client_secret, server_secret, client_random, negotiated };
+    pending::sign(certified, signer.as_ref(), content, next, out)
+}
+
+/// The flight up to the server's Certificate is prepared.
+pub(super) struct Unsigned {
+    config: Arc<ServerConfig>,
+    transcript: Transcript,
+    schedule: HandshakeSchedule,
+    client_secret: HandshakeTrafficSecret,
+    server_secret: HandshakeTrafficSecret,
+    client_random: Random,
+    negotiated: Box<Negotiated>,
+}
+
+impl Unsigned {
+    /// The server's Finished (RFC 8446 §4.4.4), and what is expected then.
+    fn finish(self, out: &mut Outbox) -> Result<State, Error> {
+        let Self { config, mut transcript, schedule, client_secret, server_secret, client_random, negotiated } = self;
+        let verify_data = server_secret.verify_data(&transcript.current_hash())?.as_ref().to_vec();
+        out.send(HANDSHAKE_EPOCH, HandshakeType::FINISHED, verify_data, &mut transcript)?;
+        let log = SecretLog { key_log: config.key_log(), client_random: &client_random };
+        let secrets = ApplicationSecrets::derive(schedule, &transcript.current_hash(), log)?;
+        out.push(Effect::InstallWrite { epoch: APPLICATION_EPOCH, keys: secrets.server.keys() });
+        let progress = Progress { transcript, client_secret, secrets, negotiated };
+        Ok(match config.client_auth() {
+            ClientAuth::None => {
+                let client = Client::without_certificate(&config)?;
+                State::ExpectClientFinished13(Box::new(ExpectFinished { progress, client }))
+            }
+            ClientAuth::Optional | ClientAuth::Required => {
+                State::ExpectClientCertificate13(Box::new(ExpectCertificate { config, progress }))
+            }
+        })
+    }
+}
+
+impl AfterSignature for Unsigned {
+    fn signed(mut self, signed: &DigitallySigned<'_>, out: &mut Outbox) -> Result<State, Error> {
+        send_certificate_verify(signed, &mut self.transcript, out)?;
+        self.finish(out)
+    }
+
+    fn later(self) -> OnceSigned {
+        OnceSigned::Server13(Box::new(self))
+    }
 }
 
 /// Octets of a ServerHello without its share.
@@ -339,9 +372,19 @@ impl ExpectCertificate {
             let client = Client::without_certificate(&config)?;
             return Ok(State::ExpectClientFinished13(Box::new(ExpectFinished { progress, client })));
         }
-        let trusted = TrustedChain::verify(&certificate.chain, |chain| config.verify_client(chain))?;
-        let next = ExpectCertificateVerify { config, progress, trusted };
-        Ok(State::ExpectClientCertificateVerify13(Box::new(next)))
+        let judged = TrustedChain::verify(&certificate.chain, |chain| config.verify_client(chain))?;
+        Ok(pending::go_on(judged, Self { config, progress }))
+    }
+}
+
+impl AfterVerdict for ExpectCertificate {
+    fn trusted(self, trusted: TrustedChain) -> State {
+        let Self { config, progress } = self;
+        State::ExpectClientCertificateVerify13(Box::new(ExpectCertificateVerify { config, progress, trusted }))
+    }
+
+    fn later(self) -> OnceJudged {
+        OnceJudged::Server13(Box::new(self))
     }
 }
 

@@ -89,6 +89,40 @@ pub(crate) fn choose_signer(
     if admitted.contains(&signer.scheme()) { Ok(signer) } else { Err(Error::Signing) }
 }
 
+/// What came of asking a key to sign.
+pub(crate) enum Signing {
+    Done(Vec<u8>),
+    /// The application will hand the signature in.
+    Later,
+}
+
+impl Signing {
+    /// Asks `signer`, which may be the application's own code.
+    pub(crate) fn ask(signer: &dyn Signer, content: &[u8]) -> Result<Self, Error> {
+        Self::of(signer.sign(content))
+    }
+
+    /// A signer's answer, given at once or later.
+    ///
+    /// # Errors
+    /// [`Error::Signing`], or the alert that was chosen.
+    pub(crate) fn of(signature: Result<Vec<u8>, rustls::Error>) -> Result<Self, Error> {
+        match signature {
+            Ok(signature) if signature.is_empty() || signature.len() > MAX_SIGNATURE => Err(Error::Signing),
+            Ok(signature) => Ok(Self::Done(signature)),
+            Err(error) => match Error::inside(&error) {
+                Some(Error::AnswerLater) => Ok(Self::Later),
+                Some(own) => Err(own),
+                None => Err(Error::Signing),
+            },
+        }
+    }
+}
+
+/// Octets: `opaque signature<0..2^16-1>` (RFC 8446 §4.4.3) in a message that a peer's reassembly may be expected to
+/// take. RSA of 16,384 bits has 2,048; SLH-DSA has 49,856 at most.
+const MAX_SIGNATURE: usize = 50_000;
+
 /// Signs `content` with a scheme that the peer offered.
 #[cfg(test)]
 pub(crate) fn sign(

@@ -18,6 +18,29 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct PeerVerified(());
 
+/// What came of judging a chain, where that is no refusal.
+#[derive(Debug)]
+pub(crate) enum Judgement {
+    /// The policy accepts it.
+    Accepted(PeerVerified),
+    /// The application will say later.
+    Later,
+}
+
+impl Judgement {
+    /// What the application makes of a chain: a verifier's answer, given at once or later.
+    ///
+    /// # Errors
+    /// [`Error::Certificate`] with the reason, or the alert that was chosen.
+    pub(crate) fn of(verdict: Result<(), rustls::Error>) -> Result<Self, Error> {
+        match verdict.map_err(certificate_error) {
+            Ok(()) => Ok(Self::Accepted(PeerVerified(()))),
+            Err(Error::AnswerLater) => Ok(Self::Later),
+            Err(refusal) => Err(refusal),
+        }
+    }
+}
+
 /// How a client judges a server.
 #[derive(Clone, Debug)]
 pub(crate) enum ServerIdentity {
@@ -25,6 +48,8 @@ pub(crate) enum ServerIdentity {
     Verifier(Arc<dyn ServerCertVerifier>),
     /// By the end-entity certificate itself (RFC 8122 §5, RFC 8827 §6.5).
     Fingerprints(Arc<[Fingerprint]>),
+    /// By the application, for each association and in its own time.
+    Application,
 }
 
 /// How a server judges its clients.
@@ -36,6 +61,8 @@ pub(crate) enum ClientIdentity {
     Verifier(Arc<dyn ClientCertVerifier>),
     /// By the end-entity certificate itself, which must come.
     Fingerprints(Arc<[Fingerprint]>),
+    /// By the application, for each association and in its own time; a certificate must come.
+    Application,
 }
 
 /// Whether clients show a certificate.
@@ -59,16 +86,17 @@ impl ServerIdentity {
         chain: &[CertificateDer<'_>],
         name: Option<&ServerName<'_>>,
         now: UnixTime,
-    ) -> Result<PeerVerified, Error> {
+    ) -> Result<Judgement, Error> {
         let (end_entity, intermediates) = split(chain)?;
         match (self, name) {
             (Self::Verifier(verifier), Some(name)) => {
                 let verified = verifier.verify_server_cert(end_entity, intermediates, name, &[], now);
-                verified.map(|_| PeerVerified(())).map_err(certificate_error)
+                Judgement::of(verified.map(drop))
             }
             // A verifier judges a name; the configuration is checked for one before a connection exists.
             (Self::Verifier(_), None) => Err(Error::Certificate(CertificateError::NotValidForName)),
-            (Self::Fingerprints(accepted), _) => fingerprint::verify(accepted, end_entity).map(|()| PeerVerified(())),
+            (Self::Fingerprints(accepted), _) => by_fingerprint(accepted, end_entity),
+            (Self::Application, _) => Ok(Judgement::Later),
         }
     }
 
@@ -86,7 +114,7 @@ impl ClientIdentity {
             // The other methods of a verifier that does not ask may panic.
             Self::Verifier(verifier) if !verifier.offer_client_auth() => ClientAuth::None,
             Self::Verifier(verifier) if !verifier.client_auth_mandatory() => ClientAuth::Optional,
-            Self::Verifier(_) | Self::Fingerprints(_) => ClientAuth::Required,
+            Self::Verifier(_) | Self::Fingerprints(_) | Self::Application => ClientAuth::Required,
         }
     }
 
@@ -97,7 +125,7 @@ impl ClientIdentity {
                 let hints = verifier.root_hint_subjects();
                 if hints_fit(hints) { hints } else { &[] }
             }
-            Self::Unasked | Self::Verifier(_) | Self::Fingerprints(_) => &[],
+            Self::Unasked | Self::Verifier(_) | Self::Fingerprints(_) | Self::Application => &[],
         }
     }
 
@@ -105,7 +133,7 @@ impl ClientIdentity {
     ///
     /// # Errors
     /// [`Error::Certificate`] with the verifier's reason.
-    pub(crate) fn verify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<PeerVerified, Error> {
+    pub(crate) fn verify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<Judgement, Error> {
         let (end_entity, intermediates) = split(chain)?;
         match self {
             Self::Unasked => Err(Error::Certificate(CertificateError::ApplicationVerificationFailure)),
@@ -113,11 +141,16 @@ impl ClientIdentity {
             Self::Verifier(verifier) if !verifier.offer_client_auth() => Self::Unasked.verify(chain, now),
             Self::Verifier(verifier) => {
                 let verified = verifier.verify_client_cert(end_entity, intermediates, now);
-                verified.map(|_| PeerVerified(())).map_err(certificate_error)
+                Judgement::of(verified.map(drop))
             }
-            Self::Fingerprints(accepted) => fingerprint::verify(accepted, end_entity).map(|()| PeerVerified(())),
+            Self::Fingerprints(accepted) => by_fingerprint(accepted, end_entity),
+            Self::Application => Ok(Judgement::Later),
         }
     }
+}
+
+fn by_fingerprint(accepted: &[Fingerprint], end_entity: &CertificateDer<'_>) -> Result<Judgement, Error> {
+    fingerprint::verify(accepted, end_entity).map(|()| Judgement::Accepted(PeerVerified(())))
 }
 
 fn split<'c, 'd>(chain: &'c [CertificateDer<'d>]) -> Result<(&'c CertificateDer<'d>, &'c [CertificateDer<'d>]), Error> {
@@ -127,16 +160,12 @@ fn split<'c, 'd>(chain: &'c [CertificateDer<'d>]) -> Result<(&'c CertificateDer<
 /// A verifier may answer with any of rustls' errors; those that are no [`CertificateError`] are kept whole, and the alert
 /// is certificate_unknown. One that answers with our [`Error::Application`] inside has chosen the alert itself.
 fn certificate_error(error: rustls::Error) -> Error {
-    let reason = match error {
-        rustls::Error::InvalidCertificate(reason) => reason,
-        other => CertificateError::Other(OtherError(Arc::new(other))),
-    };
-    match &reason {
-        CertificateError::Other(OtherError(other)) => match other.downcast_ref() {
-            Some(Error::Application(alert)) => Error::Application(*alert),
-            _ => Error::Certificate(reason),
-        },
-        _ => Error::Certificate(reason),
+    match Error::inside(&error) {
+        Some(own) => own,
+        None => Error::Certificate(match error {
+            rustls::Error::InvalidCertificate(reason) => reason,
+            other => CertificateError::Other(OtherError(Arc::new(other))),
+        }),
     }
 }
 
