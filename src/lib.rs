@@ -77,10 +77,10 @@ mod verify;
 mod wire;
 
 pub use config::{
-    ClientConfig, ClientConfigBuilder, ClientHello, ConfigError, DangerousClientConfigBuilder, DataSize,
-    ExtendedMasterSecret, KeyShares, PartialAcks, PlaintextFaults, Preference, ResolvesServerCert, ServerConfig,
-    ServerConfigBuilder, ServerNameAcknowledgement, TimeoutPolicy, TransportConfig, UnofferedProtocol, WantsClientAuth,
-    WantsServerCert,
+    ClientConfig, ClientConfigBuilder, ClientHello, ClientSessionStore, ConfigError, DangerousClientConfigBuilder,
+    DataSize, ExtendedMasterSecret, KeyShares, PartialAcks, PlaintextFaults, Preference, ResolvesServerCert,
+    ServerConfig, ServerConfigBuilder, ServerNameAcknowledgement, Session, Ticketer, TimeoutPolicy, TransportConfig,
+    UnofferedProtocol, WantsClientAuth, WantsServerCert,
 };
 pub use connection::{ApplicationData, CloseReason, Connection, Datagram, Event, SendError, Stats};
 pub use error::{ApiMisuse, Discard, Error, PeerIncompatible, PeerMisbehaved, PlaintextFault};

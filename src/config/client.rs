@@ -4,6 +4,8 @@ use super::common::{
     Common, ExtendedMasterSecret, certified_key, common_settings, default_provider, provider_schemes, schemes,
 };
 use super::external_key::ExternalKey;
+use super::resumption::ClientResumption;
+use super::session::SessionContext;
 use super::{ConfigError, TransportConfig};
 use crate::crypto::suites::Suite;
 use crate::error::Error;
@@ -45,6 +47,7 @@ pub struct ClientConfig {
     certificate: OwnCertificate,
     server_name: ServerNameIndication,
     unoffered_protocol: UnofferedProtocol,
+    pub(super) resumption: ClientResumption,
 }
 
 /// What a client does with an application protocol that the server selects without its having been offered
@@ -195,10 +198,15 @@ impl ClientConfigBuilder {
         if roots.is_empty() {
             return Err(ConfigError::EmptyRootStore);
         }
+        let anchors = roots.roots.iter().flat_map(|anchor| {
+            let constraints = anchor.name_constraints.as_ref().map_or(&[][..], AsRef::as_ref);
+            [anchor.subject.as_ref(), anchor.subject_public_key_info.as_ref(), constraints]
+        });
+        let trust = SessionContext::of(std::iter::once(&b"roots"[..]).chain(anchors));
         let verifier = WebPkiServerVerifier::builder_with_provider(roots, self.provider.clone())
             .build()
             .map_err(|_| ConfigError::BadVerifier)?;
-        self.with_webpki_verifier(verifier)
+        self.with_verifier(verifier, trust)
     }
 
     /// By rustls' verifier, with revocation lists for instance.
@@ -206,7 +214,8 @@ impl ClientConfigBuilder {
     /// # Errors
     /// [`ConfigError`] if the provider lacks what a handshake needs.
     pub fn with_webpki_verifier(self, verifier: Arc<WebPkiServerVerifier>) -> Result<WantsClientAuth, ConfigError> {
-        self.with_verifier(verifier)
+        let trust = self.unknown_trust()?;
+        self.with_verifier(verifier, trust)
     }
 
     /// By the end-entity certificate itself, which must be one of these: what WebRTC does (RFC 8122 §5).
@@ -221,9 +230,10 @@ impl ClientConfigBuilder {
         if fingerprints.is_empty() {
             return Err(ConfigError::NoFingerprint);
         }
+        let trust = SessionContext::of_fingerprints(&fingerprints);
         let schemes = provider_schemes(&self.provider);
         let common = Common::new(self.provider, schemes)?;
-        Ok(WantsClientAuth { common, identity: ServerIdentity::Fingerprints(fingerprints) })
+        Ok(WantsClientAuth { common, identity: ServerIdentity::Fingerprints(fingerprints), trust })
     }
 
     /// Ways to verify that are easily got wrong.
@@ -231,13 +241,22 @@ impl ClientConfigBuilder {
         DangerousClientConfigBuilder { builder: self }
     }
 
-    fn with_verifier(self, verifier: Arc<dyn ServerCertVerifier>) -> Result<WantsClientAuth, ConfigError> {
+    /// What a verifier goes by cannot be seen: its sessions are resumed with clones of this configuration only.
+    fn unknown_trust(&self) -> Result<SessionContext, ConfigError> {
+        SessionContext::unique(&self.provider).map_err(|_| ConfigError::Provider)
+    }
+
+    fn with_verifier(
+        self,
+        verifier: Arc<dyn ServerCertVerifier>,
+        trust: SessionContext,
+    ) -> Result<WantsClientAuth, ConfigError> {
         if verifier.requires_raw_public_keys() {
             return Err(ConfigError::RawPublicKey);
         }
         let schemes = schemes(&self.provider, &verifier.supported_verify_schemes());
         let common = Common::new(self.provider, schemes)?;
-        Ok(WantsClientAuth { common, identity: ServerIdentity::Verifier(verifier) })
+        Ok(WantsClientAuth { common, identity: ServerIdentity::Verifier(verifier), trust })
     }
 }
 
@@ -257,7 +276,8 @@ impl DangerousClientConfigBuilder {
         self,
         verifier: Arc<dyn ServerCertVerifier>,
     ) -> Result<WantsClientAuth, ConfigError> {
-        self.builder.with_verifier(verifier)
+        let trust = self.builder.unknown_trust()?;
+        self.builder.with_verifier(verifier, trust)
     }
 
     /// By the application, in its own time: [`Connection::pending`](crate::Connection::pending) shows the server's chain, and
@@ -268,9 +288,10 @@ impl DangerousClientConfigBuilder {
     /// # Errors
     /// [`ConfigError`] if the provider lacks what a handshake needs.
     pub fn with_pending_verification(self) -> Result<WantsClientAuth, ConfigError> {
+        let trust = self.builder.unknown_trust()?;
         let provider = self.builder.provider;
         let schemes = provider_schemes(&provider);
-        Ok(WantsClientAuth { common: Common::new(provider, schemes)?, identity: ServerIdentity::Application })
+        Ok(WantsClientAuth { common: Common::new(provider, schemes)?, identity: ServerIdentity::Application, trust })
     }
 }
 
@@ -279,12 +300,14 @@ impl DangerousClientConfigBuilder {
 pub struct WantsClientAuth {
     common: Common,
     identity: ServerIdentity,
+    trust: SessionContext,
 }
 
 impl WantsClientAuth {
     /// It has none.
     pub fn with_no_client_auth(self) -> ClientConfig {
-        self.build(OwnCertificate::None)
+        let context = self.trust.and(b"no certificate");
+        self.build(OwnCertificate::None, context)
     }
 
     /// It has this one, end entity first.
@@ -297,7 +320,7 @@ impl WantsClientAuth {
         key: PrivateKeyDer<'static>,
     ) -> Result<ClientConfig, ConfigError> {
         let certified = certified_key(chain, key, &self.common.provider)?;
-        Ok(self.build(OwnCertificate::Resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)))))
+        Ok(self.build_with(certified))
     }
 
     /// It has this one, end entity first, whose private key lies elsewhere and signs by these schemes, best first. What to
@@ -311,22 +334,31 @@ impl WantsClientAuth {
         schemes: &[SignatureScheme],
     ) -> Result<ClientConfig, ConfigError> {
         let certified = ExternalKey::certified(chain, schemes, &self.common.provider)?;
-        Ok(self.build(OwnCertificate::Resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)))))
+        Ok(self.build_with(certified))
     }
 
     /// It chooses one when a server asks. A key of the application's may answer
     /// [`Error::AnswerLater`](crate::Error::AnswerLater) instead of a signature.
     pub fn with_client_cert_resolver(self, resolver: Arc<dyn ResolvesClientCert>) -> ClientConfig {
-        self.build(OwnCertificate::Resolver(resolver))
+        // The same resolver in another process has another address: its sessions are not resumed there.
+        let address = Arc::as_ptr(&resolver).cast::<()>().addr();
+        let context = self.trust.and(&address.to_be_bytes());
+        self.build(OwnCertificate::Resolver(resolver), context)
     }
 
-    fn build(self, certificate: OwnCertificate) -> ClientConfig {
+    fn build_with(self, certified: Arc<CertifiedKey>) -> ClientConfig {
+        let context = self.trust.and(certified.cert.first().map_or(&[][..], AsRef::as_ref));
+        self.build(OwnCertificate::Resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified))), context)
+    }
+
+    fn build(self, certificate: OwnCertificate, context: SessionContext) -> ClientConfig {
         ClientConfig {
             common: self.common,
             identity: self.identity,
             certificate,
             server_name: ServerNameIndication::Sent,
             unoffered_protocol: UnofferedProtocol::default(),
+            resumption: ClientResumption::new(context),
         }
     }
 }

@@ -3,7 +3,10 @@
 mod client;
 mod common;
 mod external_key;
+mod resumption;
 mod server;
+mod session;
+mod ticketer;
 mod transport;
 
 pub use client::{
@@ -14,8 +17,14 @@ pub use server::{
     ClientHello, Preference, ResolvesServerCert, ServerConfig, ServerConfigBuilder, ServerNameAcknowledgement,
     WantsServerCert,
 };
+pub use session::{ClientSessionStore, Session};
+pub use ticketer::Ticketer;
 pub use transport::{DataSize, PartialAcks, PlaintextFaults, TimeoutPolicy, TransportConfig};
 
+pub(crate) use session::{
+    MAX_LIFETIME, PeerCredentials, SessionBytes, SessionContext, SessionHandle, SessionState, SessionTimes,
+    session_bytes,
+};
 use std::fmt;
 
 /// Why a configuration cannot work. Each says what to do about it.

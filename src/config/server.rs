@@ -4,6 +4,8 @@ use super::common::{
     Common, ExtendedMasterSecret, certified_key, common_settings, default_provider, provider_schemes, schemes,
 };
 use super::external_key::ExternalKey;
+use super::resumption::ServerResumption;
+use super::session::SessionContext;
 use super::{ConfigError, TransportConfig};
 use crate::crypto::suites::Suite;
 use crate::error::Error;
@@ -47,6 +49,7 @@ pub struct ServerConfig {
     certificates: Arc<dyn ResolvesServerCert>,
     preference: Preference,
     server_name: ServerNameAcknowledgement,
+    pub(super) resumption: ServerResumption,
 }
 
 /// Whether a server tells a client that it made use of the name that the client wants (RFC 6066 §3).
@@ -189,7 +192,7 @@ impl ServerConfigBuilder {
     /// [`ConfigError`] if the provider lacks what a handshake needs.
     pub fn with_no_client_auth(self) -> Result<WantsServerCert, ConfigError> {
         let schemes = provider_schemes(&self.provider);
-        self.build(ClientIdentity::Unasked, schemes)
+        self.build(ClientIdentity::Unasked, schemes, SessionContext::of([&b"unasked"[..]]))
     }
 
     /// By this verifier, which also says whether a certificate must come: rustls' `WebPkiClientVerifier`, or one's own, of which
@@ -209,7 +212,9 @@ impl ServerConfigBuilder {
             return Err(ConfigError::RawPublicKey);
         }
         let schemes = schemes(&self.provider, &verifier.supported_verify_schemes());
-        self.build(ClientIdentity::Verifier(verifier), schemes)
+        // What it goes by cannot be seen.
+        let trust = SessionContext::unique(&self.provider).map_err(|_| ConfigError::Provider)?;
+        self.build(ClientIdentity::Verifier(verifier), schemes, trust)
     }
 
     /// By the end-entity certificate itself, which must come and be one of these (RFC 8122 §5).
@@ -225,7 +230,8 @@ impl ServerConfigBuilder {
             return Err(ConfigError::NoFingerprint);
         }
         let schemes = provider_schemes(&self.provider);
-        self.build(ClientIdentity::Fingerprints(fingerprints), schemes)
+        let trust = SessionContext::of_fingerprints(&fingerprints);
+        self.build(ClientIdentity::Fingerprints(fingerprints), schemes, trust)
     }
 
     /// By the application, in its own time; a certificate must come. [`Connection::pending`](crate::Connection::pending) shows
@@ -238,11 +244,19 @@ impl ServerConfigBuilder {
     /// [`ConfigError`] if the provider lacks what a handshake needs.
     pub fn with_pending_verification(self) -> Result<WantsServerCert, ConfigError> {
         let schemes = provider_schemes(&self.provider);
-        self.build(ClientIdentity::Application, schemes)
+        // Whom the application trusts cannot be seen.
+        let trust = SessionContext::unique(&self.provider).map_err(|_| ConfigError::Provider)?;
+        self.build(ClientIdentity::Application, schemes, trust)
     }
 
-    fn build(self, identity: ClientIdentity, schemes: Vec<SignatureScheme>) -> Result<WantsServerCert, ConfigError> {
-        Ok(WantsServerCert { common: Common::new(self.provider, schemes)?, identity })
+    fn build(
+        self,
+        identity: ClientIdentity,
+        schemes: Vec<SignatureScheme>,
+        trust: SessionContext,
+    ) -> Result<WantsServerCert, ConfigError> {
+        let resumption = ServerResumption::new(&self.provider, trust)?;
+        Ok(WantsServerCert { common: Common::new(self.provider, schemes)?, identity, resumption })
     }
 }
 
@@ -251,6 +265,7 @@ impl ServerConfigBuilder {
 pub struct WantsServerCert {
     common: Common,
     identity: ClientIdentity,
+    resumption: ServerResumption,
 }
 
 impl WantsServerCert {
@@ -299,9 +314,9 @@ impl WantsServerCert {
     /// Chosen for each client. A key of the application's may answer [`Error::AnswerLater`](crate::Error::AnswerLater)
     /// instead of a signature.
     pub fn with_cert_resolver(self, certificates: Arc<dyn ResolvesServerCert>) -> ServerConfig {
-        let Self { common, identity } = self;
+        let Self { common, identity, resumption } = self;
         let (preference, server_name) = (Preference::default(), ServerNameAcknowledgement::default());
-        ServerConfig { common, identity, certificates, preference, server_name }
+        ServerConfig { common, identity, certificates, preference, server_name, resumption }
     }
 }
 

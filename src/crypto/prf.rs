@@ -11,6 +11,16 @@ pub(crate) const VERIFY_DATA_LEN: usize = 12;
 /// Octets of a master secret (RFC 5246 §8.1).
 pub(crate) const MASTER_SECRET_LEN: usize = 48;
 
+/// How a master secret came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Derivation {
+    /// From the hash of the handshake (RFC 7627 §4).
+    Extended,
+    /// From the randoms alone (RFC 5246 §8.1): not bound to the handshake, so nothing may be exported
+    /// (RFC 7627 §5.4).
+    Legacy,
+}
+
 /// PRF(secret, label, seed), as many octets as `out` has. Fails for an empty secret, and for less than two octets of
 /// label and seed together.
 pub(crate) fn expand(prf: &dyn Prf, secret: &[u8], label: &[u8], seed: &[u8], out: &mut [u8]) -> Result<(), Error> {

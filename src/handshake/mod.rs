@@ -18,6 +18,7 @@ mod schedule13;
 mod server;
 mod server12;
 mod server13;
+mod session;
 mod signature;
 #[cfg(test)]
 mod testing;

@@ -3,6 +3,8 @@
 //!
 //! RFC 5246 §6.3, §7.4.9 and §8.1; RFC 7627 §4; RFC 5705 §4.
 
+pub(crate) use crate::crypto::prf::Derivation;
+
 use crate::crypto::{
     KeyExchange, Role,
     prf::{self, MASTER_SECRET_LEN, MAX_KEY_BLOCK_LEN, VERIFY_DATA_LEN},
@@ -20,16 +22,6 @@ use zeroize::Zeroizing;
 pub(crate) struct Randoms {
     pub(crate) client: Random,
     pub(crate) server: Random,
-}
-
-/// How a master secret came to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Derivation {
-    /// From the hash of the handshake (RFC 7627 §4).
-    Extended,
-    /// From the randoms alone (RFC 5246 §8.1): not bound to the handshake, so nothing may be exported
-    /// (RFC 7627 §5.4).
-    Legacy,
 }
 
 /// The master secret of an association, with what is needed to derive from it.

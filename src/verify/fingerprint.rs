@@ -27,6 +27,11 @@ impl Fingerprint {
     pub fn of(certificate: &CertificateDer<'_>) -> Self {
         Self(Sha256::digest(certificate).into())
     }
+
+    /// The hash.
+    pub(crate) const fn octets(&self) -> &[u8; 32] {
+        &self.0
+    }
 }
 
 /// The text is no SHA-256 fingerprint.
