@@ -1,16 +1,26 @@
-//! An established association allocates nothing for a record of application data, in either direction.
+//! What an established association asks of the allocator: nothing for a record of application data, in either direction,
+//! and always the same for a KeyUpdate.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Instant;
-use udtls::{CipherSuite, ClientConfig, Connection, Datagram, Fingerprint, ProtocolVersion, ServerConfig};
+use std::time::{Duration, Instant};
+use udtls::{
+    CipherSuite, ClientConfig, Connection, Datagram, Direction, Event, Fingerprint, KeyUpdateRequest, ProtocolVersion,
+    ServerConfig,
+};
 
 /// The system's allocator, counting for the thread that asks.
 struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    /// Octets.
+    static LIVE: Cell<i64> = const { Cell::new(0) };
+}
+
+fn live(change: i64) {
+    let _ = LIVE.try_with(|live| live.set(live.get() + change));
 }
 
 // SAFETY: every call is passed on to the system's allocator unchanged.
@@ -18,11 +28,13 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // A thread that is being torn down has no counter any more.
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        live(layout.size() as i64);
         // SAFETY: the caller's promise about `layout` is passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        live(-(layout.size() as i64));
         // SAFETY: `pointer` came from `alloc` above with this `layout`.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -62,6 +74,43 @@ fn data_is_sent_and_received_without_an_allocation() {
         }
         assert_eq!(ALLOCATIONS.get() - before, 0, "{version} {suite}");
     }
+}
+
+/// As many updates as there may be (draft-ietf-tls-rfc9147bis §8: epochs have 16 bits here): the last costs what the first
+/// did, and leaves nothing behind.
+#[test]
+fn every_key_update_costs_the_same() {
+    const UPDATES: usize = 65_000;
+    /// By then the handshake's keys are forgotten (RFC 9147 §4.2.1), and the list of ACKs is full.
+    /// By then the list of what is acknowledged has its full length (RFC 9147 §7).
+    const FIRST: usize = 300;
+    let mut now = Instant::now();
+    let (mut client, mut server) = established(ProtocolVersion::DTLS1_3, CipherSuite::TLS_AES_128_GCM_SHA256, now);
+    let mut usual = (0, 0);
+    for n in 0..UPDATES {
+        let (before, kept) = (ALLOCATIONS.get(), LIVE.get());
+        update(&mut client, &mut server, &mut now);
+        let cost = (ALLOCATIONS.get() - before, LIVE.get() - kept);
+        match n {
+            0..FIRST => {}
+            FIRST => usual = cost,
+            _ => assert_eq!(cost, usual, "update {n}"),
+        }
+    }
+    assert_eq!(usual.1, 0);
+    exchange(&mut client, &mut server, now);
+}
+
+/// New keys for what `from` sends; the ACK takes its time.
+fn update(from: &mut Connection, to: &mut Connection, now: &mut Instant) {
+    from.request_key_update(*now, KeyUpdateRequest::NotRequested).unwrap();
+    carry(from, to, *now);
+    *now += Duration::from_secs(1);
+    to.handle_timeout(*now);
+    carry(to, from, *now);
+    let changes = [from, to].map(|end| std::iter::from_fn(|| end.poll_event()).last());
+    let expected = [Direction::Sending, Direction::Receiving].map(|direction| Some(Event::KeyUpdated(direction)));
+    assert_eq!(changes, expected);
 }
 
 /// Three records in one datagram.

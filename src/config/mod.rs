@@ -25,6 +25,7 @@ pub(crate) use session::{
     MAX_LIFETIME, PeerCredentials, SessionBytes, SessionContext, SessionHandle, SessionState, SessionTimes,
     session_bytes,
 };
+pub(crate) use transport::WornKeys;
 use std::fmt;
 
 /// Why a configuration cannot work. Each says what to do about it.
@@ -71,6 +72,15 @@ pub enum ConfigError {
     },
     /// The initial timeout is zero or longer than the longest.
     BadTimeout,
+    /// AEAD limits may be lowered, as far as a change of keys still works, and never raised.
+    BadAeadLimits {
+        /// The least that works.
+        floor: u64,
+        /// The most records that one key may seal.
+        sealed: u64,
+        /// The most forgeries that one key bears.
+        forgeries: u64,
+    },
     /// The server's certificate is judged by name, and no name was given.
     ServerNameRequired,
     /// The provider could not give randomness or a key.
@@ -97,6 +107,12 @@ impl fmt::Display for ConfigError {
             Self::BadAlpnProtocol => "protocol names have 1 to 255 octets, and all of them together 16 KiB at most",
             Self::MtuTooSmall { floor } => return write!(f, "the MTU must be at least {floor} octets"),
             Self::BadTimeout => "the initial timeout must be above zero and no longer than the longest",
+            Self::BadAeadLimits { floor, sealed, forgeries } => {
+                return write!(
+                    f,
+                    "one key may seal {floor} to {sealed} records and bear {floor} to {forgeries} forgeries"
+                );
+            }
             Self::ServerNameRequired => "give the server's name, by which its certificate is judged",
             Self::Provider => "the cryptography provider failed: no randomness or no key",
         };

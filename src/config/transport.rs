@@ -1,6 +1,7 @@
 //! How an association uses its transport: sizes, timers, bounds (RFC 6347 §4.1.1, §4.2.4; RFC 9147 §4.4, §5.8).
 
 use super::ConfigError;
+use crate::crypto::suites::AeadLimits;
 use std::time::Duration;
 
 /// Sizes, timers and memory bounds of an association. Each default is what a careful Internet client would use.
@@ -18,6 +19,8 @@ pub struct TransportConfig {
     max_handshake_message: usize,
     max_reassembly_buffer: usize,
     max_hello_verify_requests: u8,
+    aead_limits: AeadLimits,
+    worn_keys: WornKeys,
 }
 
 /// What to do about malformed plaintext, which anyone on the path's edge can forge (RFC 9147 §4.5.2).
@@ -40,6 +43,15 @@ pub enum TimeoutPolicy {
     Adaptive,
     /// From the initial timeout, with each flight and whenever one is acknowledged.
     Fixed,
+}
+
+/// What becomes of an association whose sending keys are worn out and cannot be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WornKeys {
+    /// The application is told.
+    Reported,
+    /// The application is told, and the association is closed.
+    Closing,
 }
 
 /// When to send again what an ACK of part of a flight leaves open (RFC 9147 §7.2).
@@ -158,6 +170,44 @@ impl TransportConfig {
         self
     }
 
+    /// How many records one key may seal, and how many forgeries one may be tried with, before it is changed, or the
+    /// association ends (RFC 9147 §4.5.3). These are lower than the AEAD's own limits, which hold whatever is set here:
+    /// 2^24.5 records for AES-GCM and 2^36 forgeries by default. Keys are changed at seven eighths, where the version has
+    /// KeyUpdate.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadAeadLimits`] if one is above those, or below 16: the change of keys itself takes records.
+    pub fn set_aead_limits(&mut self, sealed: u64, forgeries: u64) -> Result<&mut Self, ConfigError> {
+        const { assert!(AEAD_LIMIT_FLOOR >> 3 > 0, "there is a record between near and reached") };
+        let AeadLimits { confidentiality, integrity } = AeadLimits::HIGHEST;
+        let fits = |limit, ceiling| (AEAD_LIMIT_FLOOR..=ceiling).contains(&limit);
+        if !(fits(sealed, confidentiality) && fits(forgeries, integrity)) {
+            return Err(ConfigError::BadAeadLimits {
+                floor: AEAD_LIMIT_FLOOR,
+                sealed: confidentiality,
+                forgeries: integrity,
+            });
+        }
+        self.aead_limits = AeadLimits { confidentiality: sealed, integrity: forgeries };
+        Ok(self)
+    }
+
+    /// Closes an association whose keys have sealed as many records as they may, where the version has no way to change
+    /// them (DTLS 1.2). Default: the application is told
+    /// ([`Event::ConfidentialityLimitReached`](crate::Event::ConfidentialityLimitReached)), and decides.
+    pub fn close_at_confidentiality_limit(&mut self) -> &mut Self {
+        self.worn_keys = WornKeys::Closing;
+        self
+    }
+
+    pub(crate) const fn aead_limits(&self) -> AeadLimits {
+        self.aead_limits
+    }
+
+    pub(crate) const fn worn_keys(&self) -> WornKeys {
+        self.worn_keys
+    }
+
     pub(crate) const fn mtu(&self) -> usize {
         self.mtu
     }
@@ -222,9 +272,15 @@ impl Default for TransportConfig {
             max_handshake_message: 64 * 1024,
             max_reassembly_buffer: 64 * 1024,
             max_hello_verify_requests: 8,
+            // ChaCha20 bears more, and is limited by what its epoch has of numbers alone.
+            aead_limits: AeadLimits::NONE,
+            worn_keys: WornKeys::Reported,
         }
     }
 }
+
+/// Records, or forgeries.
+const AEAD_LIMIT_FLOOR: u64 = 16;
 
 /// Octets: the length field of UDP has 16 bits (RFC 768).
 const MTU_CEILING: usize = 65_535;

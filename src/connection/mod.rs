@@ -360,6 +360,7 @@ impl Connection {
                     // Where ACKs are implicit, this is what tells that the version is agreed on.
                     self.records.set_plaintext_version(PlaintextVersion::Usual);
                     self.records.install_write(epoch, &keys)?;
+                    self.records.lower_limits(self.transport.aead_limits());
                     self.conduct.write_epoch = epoch;
                     self.drop_old_sending_keys();
                 }
@@ -391,6 +392,7 @@ impl Connection {
     fn install_read(&mut self, epoch: Epoch, keys: &TrafficKeys, now: Instant) -> Result<(), Error> {
         self.records.drop_read_below(self.incoming.epoch());
         self.records.install_read(epoch, keys)?;
+        self.records.lower_limits(self.transport.aead_limits());
         self.incoming.advance_epoch(epoch)?;
         self.clock = match self.phase {
             // "receivers MUST retain the pre-update keying material until receipt and successful decryption of a message

@@ -4,6 +4,7 @@
 mod discard;
 mod ends;
 mod hello_versions;
+mod keys;
 mod pending;
 mod timers;
 

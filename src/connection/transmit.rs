@@ -1,7 +1,7 @@
 //! The way out: flights, ACKs, alerts and data, sealed straight into the caller's buffer (RFC 6347 §4.1.1, RFC 9147 §4.4).
 
 use super::{AlertDue, CloseReason, Connection, Event, Phase, Sending, stats};
-use crate::config::DataSize;
+use crate::config::{DataSize, WornKeys};
 use crate::error::{ApiMisuse, Error};
 use crate::flight::Acks;
 use crate::handshake::{FlightEnd, Input};
@@ -263,7 +263,7 @@ impl Connection {
             return;
         }
         match (after, self.conduct.acks) {
-            (Some(LimitState::Near), Acks::Explicit) => {
+            (Some(LimitState::Near | LimitState::Reached), Acks::Explicit) => {
                 let update = Input::RequestKeyUpdate(KeyUpdateRequest::NotRequested);
                 if let Err(error) = self.step(update, now) {
                     self.fail(error);
@@ -271,6 +271,9 @@ impl Connection {
             }
             (Some(LimitState::Reached), Acks::Implicit | Acks::Undecided) => {
                 self.events.push_back(Event::ConfidentialityLimitReached);
+                if self.transport.worn_keys() == WornKeys::Closing {
+                    self.close(now);
+                }
             }
             _ => {}
         }

@@ -68,6 +68,13 @@ pub(crate) struct AeadLimits {
     pub(crate) integrity: u64,
 }
 
+impl AeadLimits {
+    /// Nothing wears out.
+    pub(crate) const NONE: Self = Self { confidentiality: u64::MAX, integrity: u64::MAX };
+    /// Those of the AEADs that bear most, as far as an AEAD sets them.
+    pub(crate) const HIGHEST: Self = Self { confidentiality: GCM_CONFIDENTIALITY_LIMIT, integrity: INTEGRITY_LIMIT };
+}
+
 /// What the record layer needs to protect one direction of one epoch.
 #[derive(Clone, Debug)]
 pub(crate) enum TrafficKeys {
@@ -201,9 +208,7 @@ impl AeadAlgorithm {
     /// How often one key of this algorithm may be used (RFC 9147 §4.5.3).
     pub(crate) const fn limits(self) -> AeadLimits {
         match self {
-            Self::Aes128Gcm | Self::Aes256Gcm => {
-                AeadLimits { confidentiality: GCM_CONFIDENTIALITY_LIMIT, integrity: INTEGRITY_LIMIT }
-            }
+            Self::Aes128Gcm | Self::Aes256Gcm => AeadLimits::HIGHEST,
             // "the record sequence number would wrap before the safety limit is reached" (RFC 8446 §5.5).
             Self::ChaCha20Poly1305 => AeadLimits { confidentiality: u64::MAX, integrity: INTEGRITY_LIMIT },
         }

@@ -7,7 +7,7 @@ use super::protection::{Failure, PlaintextVersion, Protection, Unprotected};
 use super::replay::{Novelty, ReplayWindow};
 use super::split::{Framed, HeaderForm};
 use super::{Opened, Record};
-use crate::crypto::suites::TrafficKeys;
+use crate::crypto::suites::{AeadLimits, TrafficKeys};
 use crate::error::{Discard, Error};
 use crate::wire::{
     ack::{Epoch, RecordNumber},
@@ -63,6 +63,11 @@ impl ReadEpoch {
 
     pub(super) const fn form(&self) -> HeaderForm {
         self.protection.form()
+    }
+
+    /// Bears no more forgeries than these limits say.
+    pub(super) fn lower_limit(&mut self, limits: AeadLimits) {
+        self.forgeries.lower(limits);
     }
 
     /// How near the keys are to the number of forgeries that they bear.
@@ -167,6 +172,11 @@ impl WriteEpoch {
         self.protection.trailer_len()
     }
 
+    /// Has sealed enough when these limits say so.
+    pub(super) fn lower_limit(&mut self, limits: AeadLimits) {
+        self.limit.lower(limits);
+    }
+
     /// How near the keys are to the number of records that they may seal.
     pub(super) fn limit_state(&self) -> LimitState {
         self.limit.state(&self.counter)
@@ -189,20 +199,10 @@ impl WriteEpoch {
     pub(super) fn skip_to(&mut self, sequence: u64) {
         self.counter = SequenceCounter::starting_at(sequence);
     }
-
-    /// Whether numbers run out before the AEAD does.
-    #[cfg(test)]
-    pub(super) fn is_limited_by_numbers(&self) -> bool {
-        self.protection.limits().confidentiality > SequenceCounter::CAPACITY
-    }
 }
 
 #[cfg(test)]
 impl ReadEpoch {
-    pub(super) fn limit_forgeries(&mut self, integrity: u64) {
-        self.forgeries = Forgeries::new(crate::crypto::suites::AeadLimits { confidentiality: 0, integrity });
-    }
-
     pub(super) fn expected_sequence(&self) -> u64 {
         self.window.expected()
     }

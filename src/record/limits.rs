@@ -39,6 +39,11 @@ impl SealLimit {
         Self(limits.confidentiality.min(SequenceCounter::CAPACITY))
     }
 
+    /// The application wants less.
+    pub(super) fn lower(&mut self, limits: AeadLimits) {
+        self.0 = self.0.min(limits.confidentiality);
+    }
+
     /// Each record takes one number, so the numbers are the count.
     pub(super) fn state(self, counter: &SequenceCounter) -> LimitState {
         LimitState::of(counter.used(), self.0)
@@ -57,6 +62,11 @@ impl Forgeries {
         Self { failed: 0, limit: limits.integrity }
     }
 
+    /// The application wants less.
+    pub(super) fn lower(&mut self, limits: AeadLimits) {
+        self.limit = self.limit.min(limits.integrity);
+    }
+
     /// Counts one more.
     ///
     /// # Errors
@@ -73,9 +83,6 @@ impl Forgeries {
         LimitState::of(self.failed, self.limit)
     }
 }
-
-/// Plaintext has no key, hence nothing to wear out.
-pub(super) const UNLIMITED: AeadLimits = AeadLimits { confidentiality: u64::MAX, integrity: u64::MAX };
 
 #[cfg(test)]
 mod tests {

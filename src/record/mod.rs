@@ -23,7 +23,7 @@ pub(crate) use limits::LimitState;
 pub(crate) use protection::PlaintextVersion;
 pub(crate) use replay::Novelty;
 
-use crate::crypto::suites::TrafficKeys;
+use crate::crypto::suites::{AeadLimits, TrafficKeys};
 use crate::error::{ApiMisuse, Discard, Error};
 use crate::wire::{
     ack::{Epoch, RecordNumber},
@@ -185,6 +185,12 @@ impl RecordLayer {
         self.writer(epoch).map(overhead)
     }
 
+    /// The keys installed so far wear out at these limits, unless their AEAD's own are lower.
+    pub(crate) fn lower_limits(&mut self, limits: AeadLimits) {
+        self.read.iter_mut().for_each(|epoch| epoch.lower_limit(limits));
+        self.write.iter_mut().for_each(|epoch| epoch.lower_limit(limits));
+    }
+
     /// How near the keys for sending in `epoch` are to the number of records that they may seal (RFC 9147 §4.5.3). They
     /// go on sealing beyond it: whoever drives the association decides. `None` without such keys.
     pub(crate) fn write_limit_state(&self, epoch: Epoch) -> Option<LimitState> {
@@ -255,19 +261,6 @@ impl RecordLayer {
     fn writer_mut(&mut self, epoch: Epoch) -> Result<&mut WriteEpoch, Error> {
         let writer = self.write.iter_mut().rfind(|writer| writer.epoch() == epoch);
         writer.ok_or_else(|| ApiMisuse::HandshakeNotComplete.into())
-    }
-}
-
-#[cfg(test)]
-impl RecordLayer {
-    /// As if the newest keys for sending had sealed `sequence` records.
-    pub(crate) fn skip_sent(&mut self, sequence: u64) {
-        self.write.last_mut().unwrap().skip_to(sequence);
-    }
-
-    /// As if the newest keys for receiving had opened `sequence` records.
-    pub(crate) fn skip_received(&mut self, sequence: u64) {
-        self.read.last_mut().unwrap().expect_sequence(sequence);
     }
 }
 

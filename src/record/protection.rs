@@ -1,7 +1,6 @@
 //! The protection of one direction of one epoch, whatever the version: none, or one of the two kinds of keys. The one
 //! file of this floor that tells versions apart. Knows no replay window and no limit.
 
-use super::limits::UNLIMITED;
 use super::protect12::Protection12;
 use super::protect13::Protection13;
 use super::split::{HeaderForm, UnifiedHeader};
@@ -78,7 +77,8 @@ impl Protection {
 
     pub(super) fn limits(&self) -> AeadLimits {
         match self {
-            Self::Plaintext(_) => UNLIMITED,
+            // There is no key to wear out.
+            Self::Plaintext(_) => AeadLimits::NONE,
             Self::Dtls12(protection) => protection.limits(),
             Self::Dtls13(protection) => protection.limits(),
         }

@@ -212,25 +212,3 @@ fn a_delayed_ack_goes_before_the_close_notify() {
     assert_eq!(events(&mut pair.client), [Event::KeyUpdated(Direction::Sending), Event::PeerClosed]);
     assert_eq!(pair.client.poll_timeout(), None);
 }
-
-/// RFC 9147 §4.5.3: "SHOULD initiate a key update before reaching this limit", whatever kind of record comes near it.
-#[test]
-fn an_ack_that_wears_the_keys_brings_new_ones() {
-    // The last number below seven eighths of 2^24.5.
-    const LAST_FRESH: u64 = 20_760_745;
-    let mut pair = Setup::new(ProtocolVersion::DTLS1_3).established();
-    pair.server.records.skip_sent(LAST_FRESH);
-    pair.client.records.skip_received(LAST_FRESH);
-    pair.client.request_key_update(pair.now, KeyUpdateRequest::NotRequested).unwrap();
-    pair.run();
-    pair.sleep();
-    pair.run();
-    // That of the client's Finished, and this one.
-    assert_eq!(pair.server.stats().acks_sent, 2);
-    while pair.client.poll_timeout().or(pair.server.poll_timeout()).is_some() {
-        pair.sleep();
-        pair.run();
-    }
-    let updated = [Direction::Receiving, Direction::Sending].map(Event::KeyUpdated);
-    assert_eq!(events(&mut pair.server), updated);
-}

@@ -1,7 +1,7 @@
 //! KeyUpdate as a dialogue of two ends, each acknowledgement given by hand (RFC 9147 §8).
 
 use super::super::Input;
-use super::pair::{End, Pair, Setup, established};
+use super::pair::{Auth, End, Kind, Pair, Setup, established};
 use crate::crypto::Role;
 use crate::error::{ApiMisuse, Error, PeerMisbehaved};
 use crate::wire::{ack::Epoch, enums::HandshakeType, handshake::OwnedMessage, post_handshake::KeyUpdateRequest};
@@ -143,6 +143,31 @@ fn odd_key_updates() {
     // Before the handshake is complete it is a message like any other that does not belong there.
     let mut early = Pair::new(&Setup::default());
     assert_eq!(early.server.give(&message(&[0])), Err(PeerMisbehaved::UnexpectedMessage.into()));
+}
+
+/// RFC 8446 §4.6.3: before its Finished no end sends one; in the place of any message it is a message like any other.
+#[test]
+fn a_key_update_in_the_place_of_any_message_of_the_handshake() {
+    let setup = Setup { auth: Auth::Required, client_certificate: Some(Kind::P256), ..Setup::default() };
+    let mut messages = 0;
+    established_with(&setup, |_| messages += 1);
+    for place in 0..messages {
+        let mut seen = 0;
+        let outcome = Pair::new(&setup).run_with(|_, batch| {
+            for (_, message) in batch {
+                if seen == place {
+                    (message.msg_type, message.body) = (HandshakeType::KEY_UPDATE, vec![0]);
+                }
+                seen += 1;
+            }
+        });
+        assert_eq!(outcome.unwrap_err().1, PeerMisbehaved::UnexpectedMessage.into(), "{place}");
+    }
+}
+
+fn established_with(setup: &Setup, mut see: impl FnMut(&OwnedMessage)) {
+    let run = Pair::new(setup).run_with(|_, batch| batch.iter().for_each(|(_, message)| see(message)));
+    assert_eq!(run, Ok(()));
 }
 
 /// draft-ietf-tls-rfc9147bis §8: sixteen bits of epoch, and not one update more.
