@@ -25,8 +25,8 @@ pub(crate) use session::{
     MAX_LIFETIME, PeerCredentials, SessionBytes, SessionContext, SessionHandle, SessionState, SessionTimes,
     session_bytes,
 };
-pub(crate) use transport::WornKeys;
 use std::fmt;
+pub(crate) use transport::WornKeys;
 
 /// Why a configuration cannot work. Each says what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
