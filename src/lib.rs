@@ -84,7 +84,7 @@ pub use config::{
 };
 pub use connection::{ApplicationData, CloseReason, Connection, Datagram, Event, SendError, Stats};
 pub use error::{ApiMisuse, Discard, Error, PeerIncompatible, PeerMisbehaved, PlaintextFault};
-pub use handshake::{Direction, HelloRetryRequest, Negotiated, Pending};
+pub use handshake::{Direction, HandshakeKind, HelloRetryRequest, Negotiated, Pending};
 pub use verify::{Fingerprint, InvalidFingerprint};
 pub use wire::{
     AlertDescription, CipherSuite, KeyUpdateRequest, Malformed, NamedGroup, ProtocolVersion, SignatureScheme,

@@ -104,7 +104,7 @@ enum Receiving {
 /// Where an association stands.
 enum Phase {
     Handshaking(Box<Handshaking>),
-    Established(Box<Negotiated>),
+    Established(Arc<Negotiated>),
     Failed(Failure),
 }
 
@@ -433,7 +433,7 @@ impl Connection {
         }
     }
 
-    fn complete(&mut self, negotiated: Box<Negotiated>, now: Instant) {
+    fn complete(&mut self, negotiated: Arc<Negotiated>, now: Instant) {
         if self.conduct.flight_end == FlightEnd::Answer {
             self.answered(now);
         }

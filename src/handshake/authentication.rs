@@ -4,6 +4,7 @@
 use super::signature::{self, SignatureContext, SignatureVerified};
 use super::transcript::Transcript;
 use super::{HANDSHAKE_EPOCH, Outbox};
+use crate::config::PeerCredentials;
 use crate::crypto::{self, Role};
 use crate::error::{Error, PeerMisbehaved};
 use crate::verify::{Judgement, PeerVerified};
@@ -50,7 +51,7 @@ pub(super) struct TrustedChain {
 /// Witness: the peer's chain is trusted, and it holds the end entity's private key.
 pub(super) struct Authenticated {
     scheme: SignatureScheme,
-    chain: Vec<CertificateDer<'static>>,
+    peer: PeerCredentials,
 }
 
 impl TrustedChain {
@@ -102,7 +103,7 @@ impl Authenticated {
         scheme: SignatureScheme,
         chain: Vec<CertificateDer<'static>>,
     ) -> Self {
-        Self { scheme, chain }
+        Self { scheme, peer: PeerCredentials { certificates: chain.into(), ..PeerCredentials::default() } }
     }
 
     /// The scheme of the peer's signature.
@@ -110,9 +111,9 @@ impl Authenticated {
         self.scheme
     }
 
-    /// The chain as it was sent.
-    pub(super) fn into_chain(self) -> Vec<CertificateDer<'static>> {
-        self.chain
+    /// The chain as it was sent, and what came with it.
+    pub(super) fn into_peer(self) -> PeerCredentials {
+        self.peer
     }
 }
 

@@ -22,7 +22,7 @@ use super::common12::{
     send_finished,
 };
 use super::established::Established12;
-use super::negotiate::{HelloRetryRequest, Negotiated, check_answers};
+use super::negotiate::{HandshakeKind, HelloRetryRequest, Negotiated, check_answers};
 use super::offer::Offer;
 use super::pending::{self, AfterSignature, AfterVerdict, OnceJudged, OnceSigned};
 use super::schedule12::{MasterSecret, PeerShare, Randoms};
@@ -267,8 +267,10 @@ impl ExpectServerHelloDone {
             signature_scheme: server.scheme(),
             protocol,
             server_name,
-            peer_certificates: server.into_chain(),
+            peer: server.into_peer(),
             hello_retry_request: HelloRetryRequest::Unneeded,
+            kind: HandshakeKind::Full,
+            authenticated: config.now().as_secs(),
         });
         let progress = Progress { master, transcript, negotiated };
         match own {
@@ -382,7 +384,7 @@ impl ExpectFinished {
         let Progress { master, mut transcript, negotiated } = self.progress;
         let message = input.expect(HandshakeType::FINISHED)?;
         let finished = receive_finished(Role::Server, &master, &message, &mut transcript)?;
-        out.push(Effect::Complete(negotiated));
+        out.push(Effect::Complete(Arc::from(negotiated)));
         Ok(State::Established12(Box::new(Established12::new(master, finished))))
     }
 }

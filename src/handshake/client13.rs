@@ -17,7 +17,7 @@ use super::authentication::{
     verify_finished,
 };
 use super::established::{ApplicationSecrets, Established13};
-use super::negotiate::{Negotiated, check_answers};
+use super::negotiate::{HandshakeKind, Negotiated, check_answers};
 use super::offer::Offer;
 use super::pending::{self, AfterSignature, AfterVerdict, OnceJudged, OnceSigned};
 use super::schedule13::{EarlySchedule, HandshakeSchedule, HandshakeTrafficSecret, SecretLog};
@@ -249,8 +249,10 @@ impl ExpectFinished {
             signature_scheme: server.scheme(),
             protocol,
             server_name: offer.sni().map(str::to_owned),
-            peer_certificates: server.into_chain(),
+            peer: server.into_peer(),
             hello_retry_request: offer.hello_retry_request,
+            kind: HandshakeKind::Full,
+            authenticated: offer.config.now().as_secs(),
         });
         out.push(Effect::Flight(FlightEnd::Acknowledgement));
         Unsigned { transcript, client_secret, secrets, negotiated, finished }.answer(own, out)
@@ -289,7 +291,7 @@ impl Unsigned {
         out.send(HANDSHAKE_EPOCH, HandshakeType::FINISHED, verify_data, &mut transcript)?;
         out.push(Effect::InstallRead { epoch: APPLICATION_EPOCH, keys: secrets.server.keys() });
         out.push(Effect::InstallWrite { epoch: APPLICATION_EPOCH, keys: secrets.client.keys() });
-        out.push(Effect::Complete(negotiated));
+        out.push(Effect::Complete(Arc::from(negotiated)));
         Ok(State::Established13(Box::new(Established13::client(secrets, finished))))
     }
 }

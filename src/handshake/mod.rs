@@ -30,7 +30,7 @@ mod transcript;
 #[cfg(test)]
 mod vectors;
 
-pub use negotiate::{HelloRetryRequest, Negotiated};
+pub use negotiate::{HandshakeKind, HelloRetryRequest, Negotiated};
 pub use pending::Pending;
 
 use crate::config::{ClientConfig, ServerConfig};
@@ -90,7 +90,7 @@ pub(crate) enum Effect {
     /// Acknowledge without delay (RFC 9147 §5.8.3, §7.1).
     AcknowledgeNow,
     /// The peer is authenticated and application data may flow.
-    Complete(Box<Negotiated>),
+    Complete(Arc<Negotiated>),
     /// The keys of one direction, or of both, were updated (RFC 8446 §4.6.3).
     KeyUpdated(Direction),
 }

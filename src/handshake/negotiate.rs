@@ -1,7 +1,7 @@
 //! What two sides agree on: pure functions of a ClientHello and the configuration, used by the server and by a stateless
 //! listener alike, and [`Negotiated`], the result (RFC 8446 §4.1.1, RFC 9147 §5.3, RFC 5246 §7.4.1).
 
-use crate::config::{Preference, ServerConfig};
+use crate::config::{PeerCredentials, Preference, ServerConfig};
 use crate::crypto::{
     self,
     suites::{Authentication, Suite, Suite12, Suite13},
@@ -14,7 +14,8 @@ use crate::wire::{
     hello::{ClientHello, NULL_COMPRESSION},
 };
 use rustls::crypto::SupportedKxGroup;
-use rustls::pki_types::{CertificateDer, DnsName};
+use rustls::pki_types::{CertificateDer, DnsName, UnixTime};
+use std::time::Duration;
 
 /// What was agreed on, and who the peer is.
 #[derive(Clone, Debug)]
@@ -25,8 +26,11 @@ pub struct Negotiated {
     pub(super) signature_scheme: SignatureScheme,
     pub(super) protocol: Option<Vec<u8>>,
     pub(super) server_name: Option<String>,
-    pub(super) peer_certificates: Vec<CertificateDer<'static>>,
+    pub(super) peer: PeerCredentials,
     pub(super) hello_retry_request: HelloRetryRequest,
+    pub(super) kind: HandshakeKind,
+    /// Unix time at which the peer proved who it is, in this handshake or the one that it resumes.
+    pub(super) authenticated: u64,
 }
 
 /// Whether the server asked for the ClientHello once more (RFC 8446 §4.1.4), which takes a round trip. A HelloVerifyRequest
@@ -40,6 +44,16 @@ pub enum HelloRetryRequest {
     Answered,
 }
 
+/// Whether the handshake stands for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HandshakeKind {
+    /// The server proved by a signature who it is.
+    Full,
+    /// A session was resumed: the proof of an earlier handshake holds (RFC 8446 §2.2, RFC 5246 §7.3).
+    Resumed,
+}
+
 impl Negotiated {
     /// The protocol version.
     pub fn version(&self) -> ProtocolVersion {
@@ -51,12 +65,12 @@ impl Negotiated {
         self.cipher_suite
     }
 
-    /// The group of the key exchange.
+    /// The group of the key exchange; where a resumption had none, of that in the first handshake.
     pub fn group(&self) -> NamedGroup {
         self.group
     }
 
-    /// The scheme of the server's signature.
+    /// The scheme of the server's signature; after a resumption, of that in the first handshake.
     pub fn signature_scheme(&self) -> SignatureScheme {
         self.signature_scheme
     }
@@ -71,9 +85,21 @@ impl Negotiated {
         self.server_name.as_deref()
     }
 
-    /// The peer's certificate chain as it was sent, end entity first; empty if the peer has none.
+    /// The peer's certificate chain as it was sent, end entity first; empty if the peer has none. After a resumption it is that
+    /// of the handshake in which the peer was authenticated.
     pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
-        &self.peer_certificates
+        &self.peer.certificates
+    }
+
+    /// Whether the handshake resumed a session.
+    pub fn handshake_kind(&self) -> HandshakeKind {
+        self.kind
+    }
+
+    /// When the peer proved who it is, by the configured time: in this handshake, or long ago in the one that began what was
+    /// resumed.
+    pub fn authenticated_at(&self) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(self.authenticated))
     }
 
     /// Whether there was a HelloRetryRequest.

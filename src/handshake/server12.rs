@@ -23,14 +23,15 @@ use super::common12::{
 };
 use super::established::Established12;
 use super::negotiate::{
-    HelloRetryRequest, Negotiated, acknowledges_name, select_group12, select_protocol, select_suite12, server_name,
+    HandshakeKind, HelloRetryRequest, Negotiated, acknowledges_name, select_group12, select_protocol, select_suite12,
+    server_name,
 };
 use super::pending::{self, AfterSignature, AfterVerdict, OnceJudged, OnceSigned};
 use super::schedule12::{Derivation, KeyBlock, MasterSecret, PeerShare, Randoms};
 use super::signature::{self, SignatureContext};
 use super::transcript::{Retention, Transcript, TranscriptForm};
 use super::{Effect, FlightEnd, Input, Outbox, State};
-use crate::config::ServerConfig;
+use crate::config::{PeerCredentials, ServerConfig};
 use crate::crypto::{
     self, KeyExchange, Role,
     suites::{Authentication, Suite12, TrafficKeys},
@@ -123,8 +124,10 @@ impl Choice {
             signature_scheme: self.signer.scheme().into(),
             protocol: self.protocol,
             server_name: server_name(hello).map(str::to_owned),
-            peer_certificates: Vec::new(),
+            peer: PeerCredentials::default(),
             hello_retry_request: HelloRetryRequest::Unneeded,
+            kind: HandshakeKind::Full,
+            authenticated: config.now().as_secs(),
         });
         let exchange = Exchange { config, parameters, key_exchange, transcript, negotiated };
         pending::sign(self.certified, self.signer.as_ref(), content, Unsigned { exchange, params }, out)
@@ -364,7 +367,7 @@ impl ExpectCertificateVerify {
         )?;
         progress.transcript.forget_messages();
         progress.transcript.add(&message);
-        progress.negotiated.peer_certificates = client.into_chain();
+        progress.negotiated.peer = client.into_peer();
         Ok(progress.expect_change_cipher_spec(out))
     }
 }
@@ -400,7 +403,7 @@ impl ExpectFinished {
         let finished = receive_finished(Role::Client, &master, &message, &mut transcript)?;
         out.push(Effect::Flight(FlightEnd::RepeatOfPeer));
         send_finished(Role::Server, &master, keys, &mut transcript, out)?;
-        out.push(Effect::Complete(negotiated));
+        out.push(Effect::Complete(Arc::from(negotiated)));
         Ok(State::Established12(Box::new(Established12::new(master, finished))))
     }
 }

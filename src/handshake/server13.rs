@@ -20,15 +20,15 @@ use super::authentication::{
 };
 use super::established::{ApplicationSecrets, Established13};
 use super::negotiate::{
-    HelloRetryRequest, KeyShareChoice, Negotiated, Selection, Selection13, acknowledges_name, select, select_protocol,
-    server_name,
+    HandshakeKind, HelloRetryRequest, KeyShareChoice, Negotiated, Selection, Selection13, acknowledges_name, select,
+    select_protocol, server_name,
 };
 use super::pending::{self, AfterSignature, AfterVerdict, OnceJudged, OnceSigned};
 use super::schedule13::{EarlySchedule, HandshakeSchedule, HandshakeTrafficSecret, SecretLog};
 use super::signature::{self, SignatureContext};
 use super::transcript::{Retention, Transcript, TranscriptForm};
 use super::{APPLICATION_EPOCH, Effect, FlightEnd, HANDSHAKE_EPOCH, Input, Outbox, State};
-use crate::config::ServerConfig;
+use crate::config::{PeerCredentials, ServerConfig};
 use crate::crypto::{self, Role, suites::Suite13};
 use crate::error::{Error, PeerIncompatible, PeerMisbehaved};
 use crate::verify::ClientAuth;
@@ -258,8 +258,10 @@ fn send_flight(
         signature_scheme: signer.scheme().into(),
         protocol,
         server_name: server_name(hello).map(str::to_owned),
-        peer_certificates: Vec::new(),
+        peer: PeerCredentials::default(),
         hello_retry_request,
+        kind: HandshakeKind::Full,
+        authenticated: config.now().as_secs(),
     });
     let client_random = *hello.random;
     let next = Unsigned { config, transcript, schedule, client_secret, server_secret, client_random, negotiated };
@@ -436,11 +438,11 @@ impl ExpectFinished {
         let expected = client_secret.verify_data(&transcript.current_hash())?;
         let finished = verify_finished(expected.as_ref(), message.body)?;
         if let Client::Authenticated(client) = client {
-            negotiated.peer_certificates = client.into_chain();
+            negotiated.peer = client.into_peer();
         }
         out.push(Effect::InstallRead { epoch: APPLICATION_EPOCH, keys: secrets.client.keys() });
         out.push(Effect::AcknowledgeNow);
-        out.push(Effect::Complete(negotiated));
+        out.push(Effect::Complete(Arc::from(negotiated)));
         Ok(State::Established13(Box::new(Established13::server(secrets, finished))))
     }
 }

@@ -5,9 +5,9 @@
 
 #![expect(dead_code, reason = "the server resumes with the next steps")]
 
-use super::negotiate::server_name;
-use crate::config::{ServerConfig, SessionState, session_bytes};
-use crate::crypto;
+use super::negotiate::{Negotiated, server_name};
+use crate::config::{ServerConfig, SessionContext, SessionState, SessionTimes, session_bytes};
+use crate::crypto::{self, prf::Derivation, secret::Secret};
 use crate::error::Error;
 use crate::verify::{ClientAuth, Judgement};
 use crate::wire::{ProtocolVersion, codec::Reader, hello::ClientHello};
@@ -86,6 +86,31 @@ fn read(plain: &[u8]) -> Option<SessionState> {
     let mut r = Reader::new(plain);
     let state = (r.u8().ok()? == FORMAT).then(|| SessionState::read(&mut r).ok())??;
     r.finish().ok().map(|()| state)
+}
+
+impl Negotiated {
+    /// What either end keeps of this handshake, which is over.
+    pub(super) fn session(
+        &self,
+        secret: Secret,
+        derivation: Derivation,
+        context: SessionContext,
+        times: SessionTimes,
+    ) -> SessionState {
+        SessionState {
+            version: self.version,
+            suite: self.cipher_suite,
+            secret,
+            derivation,
+            group: self.group,
+            signature_scheme: self.signature_scheme,
+            server_name: self.server_name.clone(),
+            protocol: self.protocol.clone(),
+            peer: self.peer.clone(),
+            context,
+            times,
+        }
+    }
 }
 
 /// A ticket that holds the session, if there is to be one and it is not too long to be sent back in a ClientHello.

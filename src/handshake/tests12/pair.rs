@@ -146,7 +146,7 @@ pub(super) struct End {
     pub(super) handshake: Handshake,
     /// By direction ("r" or "w") and epoch.
     pub(super) keys: HashMap<(char, u16), Vec<u8>>,
-    pub(super) negotiated: Option<Box<Negotiated>>,
+    pub(super) negotiated: Option<Arc<Negotiated>>,
     pub(super) log: Vec<String>,
 }
 
