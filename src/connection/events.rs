@@ -12,8 +12,12 @@ pub enum Event {
     AnswerWanted,
     /// The peer is authenticated and application data may be sent.
     HandshakeComplete,
-    /// The peer sent close_notify: no more data will come (RFC 8446 §6.1). [`Connection::close`](crate::Connection::close)
-    /// answers it; DTLS 1.2 asks for that at once (RFC 5246 §7.2.1).
+    /// The peer sent close_notify: no more data will come, but what was sent before may still be on its way
+    /// (RFC 8446 §6.1, RFC 9147 §5.10). In DTLS 1.3 our side stays open until [`Connection::close`](crate::Connection::close);
+    /// in DTLS 1.2 it is closed with the peer's, as RFC 5246 §7.2.1 demands.
+    ///
+    /// Where this is missing, nobody knows whether all data has come: a network that keeps it back looks the same as a
+    /// peer that vanished.
     PeerClosed,
     /// The keys of one direction were updated (RFC 8446 §4.6.3).
     KeyUpdated(Direction),
@@ -25,12 +29,15 @@ pub enum Event {
     Closed(CloseReason),
 }
 
-/// Why an association ended.
+/// Why an association ended, and by whom: [`Error::AlertReceived`] is the peer's fatal alert; of what failed here
+/// [`Error::alert`] is what the peer was told.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum CloseReason {
     /// The application closed it, and the close_notify is on its way.
     Local,
+    /// The peer closed it, in a version where no side goes on alone (RFC 5246 §7.2.1); our close_notify answers.
+    Peer,
     /// It failed.
     Failed(Error),
 }

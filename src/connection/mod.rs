@@ -80,6 +80,7 @@ struct Conduct {
     write_epoch: Epoch,
     /// The newest epoch of which a record was opened; plaintext counts as nothing once it is above.
     heard: Epoch,
+    half_close: HalfClose,
     sending: Sending,
     receiving: Receiving,
 }
@@ -88,9 +89,27 @@ struct Conduct {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sending {
     Open,
-    /// The application closed; the close_notify is to be sent.
+    /// The application closed; the close_notify is to be sent, and the application to be told when it is.
     Closing,
-    Closed,
+    /// The close_notify is to be sent, perhaps again; `repeats` more may follow. The application knows.
+    CloseNotifyDue {
+        repeats: u8,
+    },
+    /// It was sent, last at this time. It is sent again, `repeats` times at most, if data shows that the peer did not get it.
+    Closed {
+        at: Instant,
+        repeats: u8,
+    },
+}
+
+/// Whether one side may go on when the other has closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HalfClose {
+    /// RFC 8446 §6.1: closing "does not have any effect on its read side of the connection".
+    Possible,
+    /// RFC 5246 §7.2.1: "MUST respond with a close_notify alert of its own and close down the connection immediately,
+    /// discarding any pending writes".
+    Impossible,
 }
 
 /// Whether the peer may still send data.
@@ -181,6 +200,16 @@ enum AlertDue {
     IfPeerGoesOn { description: AlertDescription, repeats: u8 },
 }
 
+impl Sending {
+    /// Whether the application has closed, or was told that it cannot send any more.
+    const fn is_over(self) -> bool {
+        matches!(self, Self::CloseNotifyDue { .. } | Self::Closed { .. })
+    }
+}
+
+/// A close_notify is sent up to four times in all, no sooner than after a retransmission timeout each.
+const CLOSE_REPEATS: u8 = 3;
+
 /// A fatal alert is sent up to four times in all, once for each datagram that shows that the peer did not get it.
 const ALERT_REPEATS: u8 = 3;
 
@@ -260,6 +289,12 @@ impl Connection {
         matches!(self.phase, Phase::Established(_)) && self.conduct.sending == Sending::Open
     }
 
+    /// Whether the peer has said that no more data will come. If an association ends otherwise, or nothing is heard any
+    /// more, what came may be less than what was sent (RFC 8446 §6.1).
+    pub fn is_peer_closed(&self) -> bool {
+        self.conduct.receiving != Receiving::Open
+    }
+
     /// What was agreed on, once the handshake is complete.
     pub fn negotiated(&self) -> Option<&Negotiated> {
         match &self.phase {
@@ -310,8 +345,9 @@ impl Connection {
         }
     }
 
-    /// Sends close_notify and no more data (RFC 8446 §6.1). What the peer still sends is delivered. During the handshake
-    /// there is nothing to deliver: it ends here.
+    /// Sends close_notify and no more data (RFC 8446 §6.1). What the peer still sends is delivered; data that comes a while
+    /// after shows that the close_notify was lost, and it is sent again, three times at most. During the handshake there
+    /// is nothing to deliver: it ends here.
     pub fn close(&mut self, _now: Instant) {
         match (&self.phase, self.conduct.sending) {
             (Phase::Established(_), Sending::Open) => {
@@ -348,6 +384,7 @@ impl Connection {
                     self.records.set_plaintext_version(PlaintextVersion::Usual);
                     self.conduct.acks = Acks::Explicit;
                     self.conduct.data_epoch = EXPLICIT_ACKS_DATA_EPOCH;
+                    self.conduct.half_close = HalfClose::Possible;
                     // A ClientHello that is out stays so, with its timer: what told this anyone may have sent. What comes
                     // under keys answers it.
                     self.acks.set_acks(Acks::Explicit);
@@ -464,7 +501,7 @@ impl Connection {
             None => AlertDue::Silent,
         };
         // It ends once: an application that has closed it was told already.
-        if self.conduct.sending != Sending::Closed {
+        if !self.conduct.sending.is_over() {
             self.events.push_back(Event::Closed(reason));
         }
         self.phase = Phase::Failed(Failure { error: error.clone(), alert });
@@ -487,6 +524,7 @@ impl Conduct {
             data_epoch: Epoch(1),
             write_epoch: Epoch::PLAINTEXT,
             heard: Epoch::PLAINTEXT,
+            half_close: HalfClose::Impossible,
             sending: Sending::Open,
             receiving: Receiving::Open,
         }

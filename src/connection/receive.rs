@@ -1,6 +1,9 @@
 //! The way in: datagram → records → handshake messages or application data (RFC 6347 §4.1, RFC 9147 §4.5).
 
-use super::{AlertDue, ChangeCipherSpec, Connection, Event, LastFault, Phase, Receiving, Silence, stats};
+use super::{
+    AlertDue, CLOSE_REPEATS, ChangeCipherSpec, CloseReason, Connection, Event, HalfClose, LastFault, Phase, Receiving,
+    Sending, Silence, stats,
+};
 use crate::config::{PartialAcks, PlaintextFaults};
 use crate::error::{Discard, Error, PeerMisbehaved, PlaintextFault};
 use crate::flight::{Acknowledged, Acks, Progress, Repeated, Trust, check_ack};
@@ -125,7 +128,7 @@ impl Connection {
             self.clock.start(now);
         }
         match record.content_type {
-            ContentType::APPLICATION_DATA => return self.receive_data(record),
+            ContentType::APPLICATION_DATA => return self.receive_data(record, now),
             ContentType::HANDSHAKE => self.receive_handshake(&record, now)?,
             ContentType::ACK => self.receive_ack(&record, now)?,
             ContentType::ALERT => self.receive_alert(&record)?,
@@ -147,7 +150,7 @@ impl Connection {
         }
     }
 
-    fn receive_data<'d>(&mut self, record: Record<'d>) -> Result<Option<ApplicationData<'d>>, Error> {
+    fn receive_data<'d>(&mut self, record: Record<'d>, now: Instant) -> Result<Option<ApplicationData<'d>>, Error> {
         if record.epoch < self.conduct.data_epoch {
             self.refuse(&record, PeerMisbehaved::ApplicationDataInWrongEpoch, Discard::ApplicationData)?;
             return Ok(None);
@@ -161,6 +164,7 @@ impl Connection {
             self.stats.discard(if late { Discard::AfterClose } else { Discard::ApplicationData });
             return Ok(None);
         }
+        self.repeat_close_notify(now);
         stats::count(&mut self.stats.records_received);
         Ok(Some(ApplicationData { payload: record.payload, number: record.number }))
     }
@@ -356,11 +360,26 @@ impl Connection {
         if !matches!(self.phase, Phase::Established(_)) {
             return Err(Error::AlertReceived(AlertDescription::CLOSE_NOTIFY));
         }
-        if self.conduct.receiving == Receiving::Open {
-            self.conduct.receiving = Receiving::ClosedAt(record.number);
-            self.events.push_back(Event::PeerClosed);
+        if self.conduct.receiving != Receiving::Open {
+            return Ok(());
+        }
+        self.conduct.receiving = Receiving::ClosedAt(record.number);
+        self.events.push_back(Event::PeerClosed);
+        if self.conduct.half_close == HalfClose::Impossible && self.conduct.sending == Sending::Open {
+            self.conduct.sending = Sending::CloseNotifyDue { repeats: CLOSE_REPEATS };
+            self.events.push_back(Event::Closed(CloseReason::Peer));
         }
         Ok(())
+    }
+
+    /// Data came although we have closed: what was on its way, or from a peer that did not hear of it, alerts being sent
+    /// once (RFC 9147 §5.10).
+    fn repeat_close_notify(&mut self, now: Instant) {
+        let Sending::Closed { at, repeats } = self.conduct.sending else { return };
+        let Some(repeats) = repeats.checked_sub(1) else { return };
+        if now.saturating_duration_since(at) >= self.timer.timeout() {
+            self.conduct.sending = Sending::CloseNotifyDue { repeats };
+        }
     }
 
     /// Keeps a record whose keys are not there yet (RFC 9147 §4.2.1: "MAY buffer"), within the configured bound.

@@ -1,7 +1,7 @@
 //! Deadlines of an association: retransmission, delayed ACK, and what is dropped quietly after a while
 //! (RFC 6347 §4.2.4, RFC 9147 §4.2.1, §5.8, §7.1).
 
-use super::{Connection, KEPT_AFTER_KEY_CHANGE, LastFault, Phase, Sending, Silence, stats};
+use super::{Connection, KEPT_AFTER_KEY_CHANGE, LastFault, Phase, Silence, stats};
 use crate::error::{ApiMisuse, Error};
 use crate::flight::Expiry;
 use crate::handshake::FlightEnd;
@@ -57,7 +57,7 @@ impl Connection {
 
     fn give_up(&mut self) {
         // Whoever has closed awaits nothing: a peer that has gone by now is no failure.
-        if self.conduct.sending == Sending::Closed {
+        if self.conduct.sending.is_over() {
             self.outgoing.acknowledge_all();
             return;
         }

@@ -1,6 +1,6 @@
 //! The way out: flights, ACKs, alerts and data, sealed straight into the caller's buffer (RFC 6347 §4.1.1, RFC 9147 §4.4).
 
-use super::{AlertDue, CloseReason, Connection, Event, Phase, Sending, stats};
+use super::{AlertDue, CLOSE_REPEATS, CloseReason, Connection, Event, Phase, Sending, stats};
 use crate::config::{DataSize, WornKeys};
 use crate::error::{ApiMisuse, Error};
 use crate::flight::Acks;
@@ -90,7 +90,8 @@ impl Connection {
         match &self.phase {
             Phase::Failed(failure) => matches!(failure.alert, AlertDue::Now { .. }),
             Phase::Handshaking(_) | Phase::Established(_) => {
-                self.acks.is_due() || self.outgoing.has_pending() || self.conduct.sending == Sending::Closing
+                let close = matches!(self.conduct.sending, Sending::Closing | Sending::CloseNotifyDue { .. });
+                self.acks.is_due() || self.outgoing.has_pending() || close
             }
         }
     }
@@ -107,12 +108,16 @@ impl Connection {
         if self.outgoing.has_pending() {
             return self.transmit_flight(now, out);
         }
-        if self.conduct.sending == Sending::Closing {
-            self.conduct.sending = Sending::Closed;
-            self.events.push_back(Event::Closed(CloseReason::Local));
-            return self.transmit_alert(AlertDescription::CLOSE_NOTIFY, out);
-        }
-        Ok(None)
+        let repeats = match self.conduct.sending {
+            Sending::Open | Sending::Closed { .. } => return Ok(None),
+            Sending::Closing => {
+                self.events.push_back(Event::Closed(CloseReason::Local));
+                CLOSE_REPEATS
+            }
+            Sending::CloseNotifyDue { repeats } => repeats,
+        };
+        self.conduct.sending = Sending::Closed { at: now, repeats };
+        self.transmit_alert(AlertDescription::CLOSE_NOTIFY, out)
     }
 
     /// As much of the flight as fits one datagram (RFC 9147 §5.5).
@@ -238,9 +243,9 @@ impl Connection {
     fn check_send(&mut self, now: Instant, len: usize) -> Result<usize, SendError> {
         self.expire_kept(now);
         match (&self.phase, self.conduct.sending) {
-            (Phase::Failed(_), _) | (_, Sending::Closing | Sending::Closed) => return Err(SendError::Closed),
-            (Phase::Handshaking(_), Sending::Open) => return Err(SendError::NotConnected),
             (Phase::Established(_), Sending::Open) => {}
+            (Phase::Handshaking(_), Sending::Open) => return Err(SendError::NotConnected),
+            _ => return Err(SendError::Closed),
         }
         // Keys that could have been changed in time must not be used any further.
         let used_up = self.records.write_limit_state(self.conduct.write_epoch) == Some(LimitState::Reached);

@@ -1,11 +1,11 @@
-//! Application data, replay protection and the end of an association (RFC 6347 §4.1.2.6; RFC 9147 §4.5.1, §5.10).
+//! Application data and replay protection (RFC 6347 §4.1.2.6; RFC 9147 §4.5.1), and a peer that is not there.
 
 use crate::kinds;
 use crate::network::{Network, Weather};
 use crate::pair::{PATIENCE, Pair, Stop, check};
 use crate::provider::End;
 use std::time::Duration;
-use udtls::{AlertDescription, CloseReason, Discard, Error, Event, SendError};
+use udtls::{CloseReason, Discard, Error, Event, SendError};
 
 #[test]
 fn data_gets_through_both_ways_at_every_size() {
@@ -111,69 +111,6 @@ fn data_that_overtakes_the_handshake_is_lost_and_nothing_else() {
         }
         pair.check_complete();
         pair.check_data();
-    });
-}
-
-#[test]
-fn each_end_closes_and_the_other_hears_of_it() {
-    kinds::for_all(|kind| {
-        for first in End::BOTH {
-            let mut pair = Pair::established(kind, 1);
-            let second = first.other();
-            // Sent before the close_notify, overtaken by it: it counts (RFC 9147 §5.10).
-            let straggler = pair.seal(first, b"straggler").expect("an established association");
-            close(&mut pair, first);
-            check!(pair, pair.side(second).events.contains(&Event::PeerClosed), "the other end hears of it");
-            pair.deliver(second, straggler);
-            check!(pair, pair.side(second).delivered.contains(&b"straggler".to_vec()), "what was sent before counts");
-            check!(pair, pair.seal(first, b"more") == Err(SendError::Closed), "who closed says no more");
-            // The other may still talk, and is heard.
-            pair.send(second, b"last words").expect("the other end may still send");
-            pair.run(pair.now + PATIENCE);
-            check!(pair, pair.side(first).delivered.contains(&b"last words".to_vec()), "the other end may still talk");
-            close(&mut pair, second);
-            check!(pair, pair.side(first).events.contains(&Event::PeerClosed), "both hear of it");
-            for end in End::BOTH {
-                let closed = Event::Closed(CloseReason::Local);
-                let count = |event: &Event| pair_events(&mut pair, end).iter().filter(|e| *e == event).count();
-                let mut count = count;
-                let counts = [count(&closed), count(&Event::PeerClosed)];
-                check!(pair, counts == [1, 1], "each event comes once");
-                check!(pair, pair.deadline_of(end).is_none(), "nothing is waited for");
-                check!(pair, pair.poll_transmit(end).is_empty(), "nothing is left to say");
-            }
-        }
-    });
-}
-
-fn pair_events(pair: &mut Pair, end: End) -> Vec<Event> {
-    pair.side(end).events.clone()
-}
-
-fn close(pair: &mut Pair, end: End) {
-    let now = pair.instant();
-    pair.side(end).connection.close(now);
-    pair.side(end).connection.close(now);
-    let stop = pair.run(pair.now + PATIENCE);
-    pair.side(end).drain_events();
-    check!(pair, stop == Stop::Quiet, "a closed association rests");
-}
-
-#[test]
-fn a_fatal_alert_ends_both_sides() {
-    kinds::for_all(|kind| {
-        for end in End::BOTH {
-            let mut pair = Pair::established(kind, 1);
-            pair.side(end).connection.abort(AlertDescription::INTERNAL_ERROR);
-            pair.run(pair.now + PATIENCE);
-            pair.side(end).drain_events();
-            let reason = Error::AlertReceived(AlertDescription::INTERNAL_ERROR);
-            check!(pair, pair.side(end.other()).failure == Some(reason.clone()), "the other end gets the alert");
-            let closed = Event::Closed(CloseReason::Failed(reason));
-            check!(pair, pair.side(end.other()).events.contains(&closed), "and says so");
-            check!(pair, pair.seal(end, b"x") == Err(SendError::Closed), "nothing more is sent");
-            check!(pair, pair.seal(end.other(), b"x") == Err(SendError::Closed), "by neither");
-        }
     });
 }
 

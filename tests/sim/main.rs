@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod chaos;
+mod close;
 mod data;
 mod failure;
 mod kinds;
