@@ -10,6 +10,7 @@
 //! A module imports only what is drawn below it:
 //!
 //! ```text
+//!                endpoint                 6  many peers, one socket
 //!               connection                5  one association; composes the three below
 //!    record      flight      handshake    4  siblings: no arrow between them
 //!         \        |        /   |
@@ -69,6 +70,7 @@
 mod config;
 mod connection;
 mod crypto;
+mod endpoint;
 mod error;
 mod flight;
 mod handshake;
@@ -83,6 +85,7 @@ pub use config::{
     UnofferedProtocol, WantsClientAuth, WantsServerCert,
 };
 pub use connection::{ApplicationData, CloseReason, Connection, Datagram, Event, SendError, Stats};
+pub use endpoint::{CookieFault, DropReason, Source};
 pub use error::{ApiMisuse, Discard, Error, PeerIncompatible, PeerMisbehaved, PlaintextFault};
 pub use handshake::{Direction, HandshakeKind, HelloRetryRequest, Negotiated, Pending};
 pub use verify::{Fingerprint, InvalidFingerprint};
