@@ -97,6 +97,10 @@ pub(crate) struct Conduct {
     pub(crate) send_alert: bool,
     pub(crate) write_first: bool,
     pub(crate) key_update_before_read: bool,
+    /// Neither the key nor the verification hook answers at once.
+    pub(crate) answers_later: bool,
+    /// How long the first signature takes.
+    pub(crate) key_delay: Duration,
 }
 
 /// What must hold once the handshake is complete.
@@ -214,8 +218,14 @@ enum Action {
 /// Every flag that the shim knows, without its dash and scope.
 const FLAGS: &[(&str, Action)] = &[
     ("server", Action::Switch(|s| s.role = Role::Server)),
-    // Nothing here blocks, and nothing but the runner's items drives it.
-    ("async", Action::Ignore),
+    ("async", Action::Switch(|s| s.conduct.answers_later = true)),
+    (
+        "private-key-delay-ms",
+        Action::Value(|s, value| {
+            s.conduct.key_delay = Duration::from_millis(number(value)?);
+            Ok(())
+        }),
+    ),
     ("implicit-handshake", Action::Ignore),
     ("use-early-callback", Action::Ignore),
     ("use-old-client-cert-callback", Action::Ignore),

@@ -3,9 +3,11 @@
 use crate::Failure;
 use crate::arguments::{Role, Settings};
 use crate::checks::Offered;
+use crate::pending::LaterKey;
 use crate::verification::Hook;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use udtls::{
@@ -35,7 +37,7 @@ fn client(settings: &Settings, hook: &Arc<Hook>, now: Instant) -> Result<Connect
     let builder = ClientConfig::builder().dangerous().with_custom_certificate_verifier(hook.clone());
     let builder = builder.map_err(Failure::failed)?;
     let mut config = match credential(settings)? {
-        Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(Failure::failed)?,
+        Some(certified) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified))),
         None => builder.with_no_client_auth(),
     };
     config.set_versions(&versions(settings)).map_err(Failure::failed)?;
@@ -66,14 +68,7 @@ fn server(
         true => ServerConfig::builder().with_client_cert_verifier(hook.clone()),
         false => ServerConfig::builder().with_no_client_auth(),
     };
-    let key = match credential(settings)? {
-        Some((chain, key)) => {
-            let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).map_err(Failure::failed)?;
-            Some(Arc::new(CertifiedKey::new(chain, key)))
-        }
-        None => None,
-    };
-    let resolver = Arc::new(Resolver { key, offered: offered.clone() });
+    let resolver = Arc::new(Resolver { key: credential(settings)?, offered: offered.clone() });
     let mut config = builder.map_err(Failure::failed)?.with_cert_resolver(resolver);
     config.set_versions(&versions(settings)).map_err(Failure::failed)?;
     config.set_groups(groups(settings)).map_err(Failure::failed)?;
@@ -127,13 +122,19 @@ fn transport(settings: &Settings) -> Result<TransportConfig, Failure> {
     Ok(transport)
 }
 
-type Credential = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
-
-fn credential(settings: &Settings) -> Result<Option<Credential>, Failure> {
-    let (Some(chain), Some(key)) = (&settings.chain, &settings.key) else { return Ok(None) };
+fn credential(settings: &Settings) -> Result<Option<Arc<CertifiedKey>>, Failure> {
+    let (Some(chain), Some(key)) = (&settings.chain, key(settings)?) else { return Ok(None) };
     let chain = CertificateDer::pem_file_iter(chain).map_err(Failure::failed)?;
     let chain = chain.collect::<Result<Vec<_>, _>>().map_err(Failure::failed)?;
-    Ok(Some((chain, PrivateKeyDer::from_pem_file(key).map_err(Failure::failed)?)))
+    let key = if settings.conduct.answers_later { Arc::new(LaterKey(key)) } else { key };
+    Ok(Some(Arc::new(CertifiedKey::new(chain, key))))
+}
+
+/// The private key, which signs at once.
+pub(crate) fn key(settings: &Settings) -> Result<Option<Arc<dyn SigningKey>>, Failure> {
+    let Some(key) = &settings.key else { return Ok(None) };
+    let key = PrivateKeyDer::from_pem_file(key).map_err(Failure::failed)?;
+    aws_lc_rs::sign::any_supported_type(&key).map(Some).map_err(Failure::failed)
 }
 
 /// A list of names as it stands on the wire, each after its length.

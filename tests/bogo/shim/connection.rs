@@ -7,10 +7,12 @@ use crate::checks::{self, Offered};
 use crate::clock::Clock;
 use crate::configuration;
 use crate::framing::{Framing, Item};
+use crate::pending;
 use crate::verification::Hook;
+use rustls::sign::SigningKey;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use udtls::{AlertDescription, CloseReason, Connection, Datagram, Event, KeyUpdateRequest};
+use udtls::{AlertDescription, CloseReason, Connection, Datagram, Event, KeyUpdateRequest, Pending};
 
 /// Runs one association. Whatever happens, all that it has to say is sent first.
 pub(crate) fn run(arguments: &Arguments, settings: &Settings, clock: &mut Clock) -> Result<(), Failure> {
@@ -18,8 +20,18 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings, clock: &mut Clock)
     let offered = Arc::new(Mutex::new(Offered::default()));
     let connection = configuration::connection(settings, &hook, &offered, clock.now())?;
     let framing = Framing::connect(arguments.ipv6, arguments.port, arguments.shim_id)?;
-    let mut session =
-        Session { settings, clock, connection, framing, hook, offered, out: vec![0; MAX_DATAGRAM], end: End::NotYet };
+    let mut session = Session {
+        settings,
+        clock,
+        connection,
+        framing,
+        hook,
+        key: configuration::key(settings)?,
+        key_delay: settings.conduct.key_delay,
+        offered,
+        out: vec![0; MAX_DATAGRAM],
+        end: End::NotYet,
+    };
     let ran = session.run();
     let flushed = session.flush();
     session.framing.finish();
@@ -38,6 +50,9 @@ struct Session<'s> {
     connection: Connection,
     framing: Framing,
     hook: Arc<Hook>,
+    key: Option<Arc<dyn SigningKey>>,
+    /// How long the next signature takes.
+    key_delay: Duration,
     offered: Arc<Mutex<Offered>>,
     out: Vec<u8>,
     end: End,
@@ -63,8 +78,32 @@ impl Session<'_> {
                 Item::End if self.connection.is_established() => return Ok(()),
                 Item::End => return Err(Failure::Failed("the runner left during the handshake".to_owned())),
             }
+            self.answer()?;
             self.flush()?;
             self.handle_events()?;
+        }
+        Ok(())
+    }
+
+    /// Gives the answers that the key and the hook owe, one after the other.
+    fn answer(&mut self) -> Result<(), Failure> {
+        while let Some(pending) = self.connection.pending() {
+            let answered = match pending {
+                Pending::Signature { scheme, message, .. } => {
+                    let key = self.key.as_ref().ok_or_else(|| Failure::Failed("no key to sign with".to_owned()))?;
+                    let signature = pending::sign(&**key, scheme, message);
+                    let delay = std::mem::take(&mut self.key_delay);
+                    self.clock.advance(delay);
+                    if delay > Duration::ZERO {
+                        self.connection.handle_timeout(self.clock.now());
+                        self.flush()?;
+                    }
+                    self.connection.provide_signature(self.clock.now(), signature)
+                }
+                Pending::Verdict { .. } => self.connection.provide_verdict(self.clock.now(), self.hook.judge()),
+                _ => return Err(Failure::Unimplemented("what is pending".to_owned())),
+            };
+            answered.map_err(Failure::failed)?;
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ mod clock;
 mod configuration;
 mod connection;
 mod framing;
+mod pending;
 mod verification;
 
 use arguments::Arguments;

@@ -16,6 +16,7 @@ pub(crate) struct Hook {
     certificate_required: bool,
     schemes: Vec<SignatureScheme>,
     refused: AtomicBool,
+    answers_later: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +48,7 @@ impl Hook {
             certificate_required: verification.certificate_required,
             schemes,
             refused: AtomicBool::new(false),
+            answers_later: settings.conduct.answers_later,
         }
     }
 
@@ -55,7 +57,14 @@ impl Hook {
         self.refused.load(Ordering::Relaxed)
     }
 
-    fn judge(&self) -> Result<(), Error> {
+    fn asked(&self) -> Result<(), Error> {
+        match self.answers_later {
+            true => Err(udtls::Error::AnswerLater.into()),
+            false => self.judge(),
+        }
+    }
+
+    pub(crate) fn judge(&self) -> Result<(), Error> {
         self.refused.store(!matches!(self.verdict, Verdict::Accept), Ordering::Relaxed);
         match self.verdict {
             Verdict::Accept | Verdict::AcceptRefused => Ok(()),
@@ -76,7 +85,7 @@ impl ServerCertVerifier for Hook {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.judge().map(|()| ServerCertVerified::assertion())
+        self.asked().map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -117,7 +126,7 @@ impl ClientCertVerifier for Hook {
         _: &[CertificateDer<'_>],
         _: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.judge().map(|()| ClientCertVerified::assertion())
+        self.asked().map(|()| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
