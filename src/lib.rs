@@ -37,8 +37,9 @@
 //!
 //! * In DTLS 1.2 a peer's repeated messages make us send our flight again only after the handshake (RFC 6347 §4.2.4 would do it
 //!   during the handshake too): the timer does the work, and a forger cannot make us send.
-//! * Only the receive keys immediately before the current ones are kept, for four minutes at most, or those of the handshake
-//!   until the peer has not repeated its last flight for so long (draft-ietf-tls-rfc9147bis §4.2.1 would let more be kept).
+//! * Only the receive keys immediately before the current ones are kept, for four minutes at most; those of the handshake,
+//!   once the peer was heard to repeat its last flight, for as long as its timer may take to repeat it again
+//!   (draft-ietf-tls-rfc9147bis §4.2.1 would let more be kept).
 //! * A KeyUpdate of ours that is on its way answers a peer's request for one (RFC 9846 §4.7.3 would send another when two
 //!   cross): either way both ends have new keys.
 //! * Keying material is exported for an empty label too, in DTLS 1.3 though `HkdfLabel` would want one octet more of it

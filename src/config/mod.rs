@@ -26,7 +26,7 @@ pub(crate) use session::{
     session_bytes,
 };
 use std::fmt;
-pub(crate) use transport::WornKeys;
+pub(crate) use transport::{FallBack, WornKeys};
 
 /// Why a configuration cannot work. Each says what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]

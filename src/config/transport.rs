@@ -8,6 +8,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct TransportConfig {
     mtu: usize,
+    fall_back: FallBack,
     data: DataSize,
     initial_timeout: Duration,
     max_timeout: Duration,
@@ -54,6 +55,15 @@ pub(crate) enum WornKeys {
     Closing,
 }
 
+/// Whether the MTU falls when a path seems too narrow (RFC 9147 §4.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FallBack {
+    /// When two expiries in a row brought nothing.
+    InSteps,
+    /// Only when a datagram is known to be too long.
+    Pinned,
+}
+
 /// When to send again what an ACK of part of a flight leaves open (RFC 9147 §7.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -96,6 +106,15 @@ impl TransportConfig {
         }
         self.mtu = mtu.min(MTU_CEILING);
         Ok(self)
+    }
+
+    /// Keeps the MTU where it is set. Otherwise it falls, for flights and for data, to 1024, 576 and 256 octets in turn
+    /// when a flight of longer datagrams was sent again twice and nothing came of it (RFC 9147 §4.4): on a path that eats
+    /// long datagrams a handshake would never end. Datagrams that the socket refuses lower it in any case
+    /// ([`Connection::datagram_too_large`](crate::Connection::datagram_too_large)).
+    pub fn pin_mtu(&mut self) -> &mut Self {
+        self.fall_back = FallBack::Pinned;
+        self
     }
 
     /// How long a datagram of application data may be.
@@ -212,6 +231,10 @@ impl TransportConfig {
         self.mtu
     }
 
+    pub(crate) const fn fall_back(&self) -> FallBack {
+        self.fall_back
+    }
+
     pub(crate) const fn data_size(&self) -> DataSize {
         self.data
     }
@@ -261,6 +284,7 @@ impl Default for TransportConfig {
     fn default() -> Self {
         Self {
             mtu: 1200,
+            fall_back: FallBack::InSteps,
             data: DataSize::default(),
             initial_timeout: Duration::from_millis(1000),
             max_timeout: Duration::from_secs(60),

@@ -24,6 +24,13 @@ pub enum Event {
     /// So many records were sealed under these keys that no more should be (RFC 9147 §4.5.3), and this version has no way
     /// to change them: open another association. Sent once.
     ConfidentialityLimitReached,
+    /// [`Connection::max_payload`](crate::Connection::max_payload) is now this: the MTU was changed, or fell
+    /// (RFC 9147 §4.4). After [`HandshakeComplete`](Self::HandshakeComplete) only, when it is worth asking for the first
+    /// time.
+    MaxPayloadChanged {
+        /// Octets.
+        max: usize,
+    },
     /// The association ended. Nothing can be sent any more but the alert that
     /// [`Connection::poll_transmit`](crate::Connection::poll_transmit) may still hold.
     Closed(CloseReason),

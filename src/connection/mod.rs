@@ -5,6 +5,7 @@
 //! application owes an answer to is in `pending.rs`.
 
 mod events;
+mod mtu;
 mod pending;
 mod receive;
 mod stats;
@@ -29,12 +30,12 @@ use crate::wire::{
     ack::{Epoch, RecordNumber},
     post_handshake::KeyUpdateRequest,
 };
+use mtu::Mtu;
 use rustls::pki_types::ServerName;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use timers::Mtu;
 
 /// One DTLS association with one peer, whose address it does not know.
 ///
@@ -45,7 +46,7 @@ use timers::Mtu;
 /// * **output**: after each input, [`poll_transmit`](Self::poll_transmit) until it returns `None`, sending each datagram;
 ///   then [`poll_event`](Self::poll_event) until it returns `None`; then [`poll_timeout`](Self::poll_timeout);
 /// * **data**: [`send`](Self::send) seals a datagram to be sent at once; what the peer sent comes out of `receive`;
-/// * **control**: [`close`](Self::close), [`set_mtu`](Self::set_mtu),
+/// * **control**: [`close`](Self::close), [`set_mtu`](Self::set_mtu), [`datagram_too_large`](Self::datagram_too_large),
 ///   [`request_key_update`](Self::request_key_update), [`export_keying_material`](Self::export_keying_material); and, where
 ///   a key or a verifier of the application answers in its own time, [`pending`](Self::pending),
 ///   [`provide_signature`](Self::provide_signature) and [`provide_verdict`](Self::provide_verdict).
@@ -269,7 +270,7 @@ impl Connection {
             incoming: Incoming::new(limits),
             acks: AckSender::new(),
             timer: RetransmitTimer::new(knobs),
-            mtu: Mtu::new(transport.mtu()),
+            mtu: Mtu::new(transport.mtu(), transport.fall_back()),
             transport,
             conduct: Conduct::new(),
             phase: Phase::Handshaking(Box::new(Handshaking::new())),
@@ -419,6 +420,7 @@ impl Connection {
         }
         self.outgoing.begin();
         self.timer.begin_flight();
+        self.mtu.begin_flight();
         self.conduct.flight_end = end;
     }
 
@@ -478,6 +480,7 @@ impl Connection {
             self.conduct.acks = Acks::Implicit;
             self.acks.set_acks(Acks::Implicit);
         }
+        self.tell_max_payload();
         self.phase = Phase::Established(negotiated);
         self.drop_old_sending_keys();
         self.events.push_back(Event::HandshakeComplete);

@@ -233,8 +233,8 @@ impl Connection {
             self.outgoing.rewind();
         }
         // What answers it is kept for at least twice the maximum segment lifetime (RFC 6347 §4.2.4, RFC 9147 §5.8.1). The
-        // peer's timer may be a minute by now, so that counts from its last question; keys that open data do not live
-        // longer for being used.
+        // peer's timer may be a minute by now, so a question prolongs that; keys that open data do not live longer for
+        // being used.
         if repeated != Repeated::Nothing && (by_flight || epoch < self.conduct.data_epoch) {
             self.keep_for_stragglers(now);
         }

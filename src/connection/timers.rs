@@ -2,10 +2,10 @@
 //! (RFC 6347 §4.2.4, RFC 9147 §4.2.1, §5.8, §7.1).
 
 use super::{Connection, KEPT_AFTER_KEY_CHANGE, LastFault, Phase, Silence, stats};
-use crate::error::{ApiMisuse, Error};
+use crate::error::Error;
 use crate::flight::Expiry;
 use crate::handshake::FlightEnd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called next; `None` if no timer runs. May be past.
@@ -42,7 +42,7 @@ impl Connection {
             Expiry::NotYet => {}
             Expiry::Retransmit => {
                 stats::count(&mut self.stats.retransmissions);
-                self.mtu.lower(self.timer.fruitless_expiries());
+                self.lower_mtu();
                 self.outgoing.rewind();
             }
             // The peer may well have answered: the next message waits for the application.
@@ -75,35 +75,18 @@ impl Connection {
         self.fail(Error::TimedOut { last_fault });
     }
 
-    /// Changes the MTU: the longest datagram to be sent, in octets of UDP payload. Flights sent from now on, also
-    /// again, are cut for it.
-    ///
-    /// # Errors
-    /// [`ApiMisuse::MtuTooSmall`] below the least that works with the keys of the moment.
-    pub fn set_mtu(&mut self, mtu: usize) -> Result<(), ApiMisuse> {
-        let floor = self.mtu_floor();
-        if mtu < floor {
-            return Err(ApiMisuse::MtuTooSmall { floor });
-        }
-        self.mtu = Mtu::fixed(mtu);
-        Ok(())
-    }
-
-    /// The longest datagram to be sent at this moment, in octets of UDP payload.
-    pub fn mtu(&self) -> usize {
-        self.mtu.current
-    }
-
-    /// Changes the initial retransmission timeout. A timer that runs is counted anew from its start.
-    pub fn set_initial_timeout(&mut self, timeout: std::time::Duration) {
-        self.timer.set_initial(timeout);
+    /// Changes the initial retransmission timeout. A timer that runs is counted anew from its start. Less than a
+    /// millisecond means a millisecond, more than the longest timeout means that.
+    pub fn set_initial_timeout(&mut self, timeout: Duration) {
+        self.timer.set_initial(timeout.max(SHORTEST_TIMEOUT));
         self.acks.set_retransmission_timeout(self.timer.timeout());
     }
 
-    /// What is only kept for a peer that has not noticed a change of keys is kept for its whole time from `now` on.
+    /// The peer has asked again for what is only kept for one that has not noticed a change of keys: it may do so once
+    /// more, and again in vain.
     pub(super) fn keep_for_stragglers(&mut self, now: Instant) {
-        if let Expiring::Since(_) = self.clock {
-            self.clock = Expiring::Since(now);
+        if let Expiring::Since(_) | Expiring::Asked(_) = self.clock {
+            self.clock = Expiring::Asked(now);
         }
     }
 
@@ -111,7 +94,7 @@ impl Connection {
     /// this: it happens whenever the association is next used.
     pub(super) fn expire_kept(&mut self, now: Instant) {
         let Phase::Established(_) = self.phase else { return };
-        if !self.clock.is_over(now) {
+        if !self.clock.is_over(now, self.timer.patience()) {
             return;
         }
         self.clock = Expiring::Nothing;
@@ -130,6 +113,9 @@ pub(super) enum Expiring {
     /// The new keys are there and were not used yet.
     FromNewKeys,
     Since(Instant),
+    /// The peer was heard to repeat itself, at this time last: what it is told does not get through, and its timer may
+    /// have become long.
+    Asked(Instant),
 }
 
 impl Expiring {
@@ -144,59 +130,16 @@ impl Expiring {
         Self::Since(now)
     }
 
-    fn is_over(self, now: Instant) -> bool {
+    /// `patience` is how long a peer may go on to repeat itself: as long as we would.
+    fn is_over(self, now: Instant, patience: Duration) -> bool {
         match self {
             Self::Nothing | Self::FromNewKeys => false,
             Self::Since(start) => now.saturating_duration_since(start) >= KEPT_AFTER_KEY_CHANGE,
+            Self::Asked(last) => now.saturating_duration_since(last) >= KEPT_AFTER_KEY_CHANGE.max(patience),
         }
     }
 }
 
-/// The longest datagram to send.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Mtu {
-    configured: usize,
-    current: usize,
-    steps: MtuSteps,
-}
-
-/// Whether the MTU falls back when a path seems too narrow (RFC 9147 §4.4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum MtuSteps {
-    FallBack,
-    Fixed,
-}
-
-impl Mtu {
-    /// Tried in turn: the payloads of UDP datagrams of 576 octets, which every IPv4 host takes (RFC 791 §3.1), and of
-    /// the least that is of any use.
-    const STEPS: [usize; 2] = [548, 256];
-    /// Expiries without any progress before a step is taken (RFC 9147 §4.4: "if repeated retransmissions do not result
-    /// in a response").
-    const PATIENCE: u32 = 2;
-
-    pub(super) const fn new(mtu: usize) -> Self {
-        Self { configured: mtu, current: mtu, steps: MtuSteps::FallBack }
-    }
-
-    /// The application knows the path.
-    const fn fixed(mtu: usize) -> Self {
-        Self { configured: mtu, current: mtu, steps: MtuSteps::Fixed }
-    }
-
-    /// For flights.
-    pub(super) const fn current(&self) -> usize {
-        self.current
-    }
-
-    /// For data, whose size is the application's choice.
-    pub(super) const fn configured(&self) -> usize {
-        self.configured
-    }
-
-    fn lower(&mut self, fruitless: u32) {
-        if self.steps == MtuSteps::FallBack && fruitless >= Self::PATIENCE {
-            self.current = Self::STEPS.into_iter().find(|step| *step < self.current).unwrap_or(self.current);
-        }
-    }
-}
+/// Shorter ones would send a flight again before any path could have answered, and an application that took the time of
+/// day for a timeout would give up at once.
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);

@@ -1,7 +1,7 @@
 //! The way out: flights, ACKs, alerts and data, sealed straight into the caller's buffer (RFC 6347 §4.1.1, RFC 9147 §4.4).
 
 use super::{AlertDue, CLOSE_REPEATS, CloseReason, Connection, Event, Phase, Sending, stats};
-use crate::config::{DataSize, WornKeys};
+use crate::config::WornKeys;
 use crate::error::{ApiMisuse, Error};
 use crate::flight::Acks;
 use crate::handshake::{FlightEnd, Input};
@@ -11,9 +11,7 @@ use crate::wire::{
     ack::{Epoch, write_ack},
     alert::Alert,
     enums::ContentType,
-    handshake::HANDSHAKE_HEADER_LEN,
     post_handshake::KeyUpdateRequest,
-    record::MAX_PLAINTEXT_LEN,
 };
 use std::fmt;
 use std::ops::Range;
@@ -138,6 +136,7 @@ impl Connection {
         if !self.outgoing.has_pending() && self.conduct.flight_end != FlightEnd::RepeatOfPeer {
             self.timer.start(now);
         }
+        self.mtu.sent(used);
         Ok((used > 0).then_some(used))
     }
 
@@ -164,15 +163,6 @@ impl Connection {
     ) -> Result<Option<usize>, Error> {
         let sealed = self.records.seal(self.conduct.write_epoch, content_type, out, fill)?;
         Ok(sealed.map(|sealed| sealed.len))
-    }
-
-    /// The longest payload that [`send`](Self::send) takes now, in octets.
-    pub fn max_payload(&self) -> usize {
-        if self.transport.data_size() == DataSize::WholeRecord {
-            return MAX_PLAINTEXT_LEN;
-        }
-        let overhead = self.records.overhead(self.conduct.write_epoch).unwrap_or(0);
-        self.mtu.configured().saturating_sub(overhead).min(MAX_PLAINTEXT_LEN)
     }
 
     /// Seals `payload` as one record at the front of `out` and returns the datagram's length. Nothing is kept: a datagram
@@ -283,21 +273,4 @@ impl Connection {
             _ => {}
         }
     }
-
-    /// The least datagram that every record in use fits: its overhead, a handshake header, and sixteen octets of
-    /// message, so that a handshake makes progress.
-    pub(super) fn mtu_floor(&self) -> usize {
-        let overhead = [Epoch::PLAINTEXT, self.conduct.write_epoch]
-            .into_iter()
-            .filter_map(|epoch| self.records.overhead(epoch))
-            .max()
-            .unwrap_or(0usize);
-        overhead.saturating_add(HANDSHAKE_HEADER_LEN).saturating_add(LEAST_FRAGMENT).max(LEAST_MTU)
-    }
 }
-
-/// No datagram limit is below this, whatever the keys.
-const LEAST_MTU: usize = 64;
-
-/// Octets of a handshake message that a fragment carries at least.
-const LEAST_FRAGMENT: usize = 16;

@@ -25,9 +25,6 @@ fn storm() -> Weather {
     Weather { jitter: Duration::from_millis(10), loss: 20, duplication: 10, reordering: 30, ..Weather::default() }
 }
 
-/// Known limit: with 2,000 seeds the first that do not complete are 1436 (1.2, long chains, MTU 256) and 1449 (1.3, retry,
-/// MTU 256). One side is done, and no repetition of the other's last flight reaches it for four minutes: then what would answer
-/// is gone.
 #[test]
 fn handshakes_complete_in_a_storm() {
     in_weather("storm", storm());

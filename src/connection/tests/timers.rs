@@ -199,10 +199,11 @@ fn the_mtu_falls_back_after_two_expiries_in_vain() {
             pair.now = pair.server.poll_timeout().unwrap();
             pair.server.handle_timeout(pair.now);
         }
-        assert!(longest[0] > 548 && longest[1] == longest[0], "{longest:?}");
-        assert!(longest[2] <= 548 && longest[2] > 500, "{longest:?}");
-        assert!(longest[3] <= 256 && longest[4] <= 256, "{longest:?}");
-        let payload = pair.server.max_payload();
+        assert!(longest[0] > 576 && longest[1] == longest[0], "{longest:?}");
+        // A flight that would fit is no shorter for the step to 1024.
+        let first = if longest[0] > 1024 { 1024 } else { 576 };
+        assert!(longest[2] <= first && longest[2] > first - 50, "{longest:?}");
+        assert!(longest[4] <= 256, "{longest:?}");
         // The application knows better.
         pair.server.set_mtu(1000).unwrap();
         let down = pair.down();
@@ -210,8 +211,90 @@ fn the_mtu_falls_back_after_two_expiries_in_vain() {
         pair.give_client(&down);
         pair.run();
         assert!(pair.server.is_established());
-        assert!(payload > 1100, "data is the application's business");
+        assert_eq!(pair.server.mtu(), 1000);
     }
+}
+
+#[test]
+fn a_pinned_mtu_stays_and_short_flights_never_lower_one() {
+    for version in VERSIONS {
+        let mut setup = Setup::new(version);
+        for pinned in [false, true] {
+            if pinned {
+                setup.transport.pin_mtu();
+            }
+            let mut pair = setup.pair();
+            let hello = pair.up();
+            pair.give_server(&hello);
+            for _ in 0..5 {
+                pair.down();
+                pair.now = pair.server.poll_timeout().unwrap();
+                pair.client.handle_timeout(pair.now);
+                pair.server.handle_timeout(pair.now);
+                // It is not its length that keeps a ClientHello from being answered.
+                assert!(pair.up().iter().all(|datagram| datagram.len() <= 256));
+            }
+            assert_eq!(pair.client.mtu(), 1200);
+            assert_eq!(pair.server.mtu(), if pinned { 1200 } else { 256 });
+        }
+    }
+}
+
+#[test]
+fn a_datagram_that_is_refused_lowers_the_mtu_at_once() {
+    for version in VERSIONS {
+        let mut setup = Setup::new(version);
+        setup.transport.pin_mtu();
+        let mut pair = setup.pair();
+        let hello = pair.up();
+        pair.give_server(&hello);
+        let refused = pair.down();
+        assert!(refused[0].len() > 576);
+        pair.server.datagram_too_large(2000);
+        assert!(pair.down().is_empty(), "longer than any that was sent");
+        pair.server.datagram_too_large(refused[0].len());
+        let steps = if refused[0].len() > 1024 { vec![1024, 576, 256] } else { vec![576, 256] };
+        for step in steps {
+            assert_eq!(pair.server.mtu(), step);
+            let again = pair.down();
+            assert!(again[0].len() > step - 50 && again.iter().all(|datagram| datagram.len() <= step));
+            pair.server.datagram_too_large(again[0].len());
+        }
+        assert_eq!(pair.server.mtu(), 256, "there is nothing below");
+        assert!(pair.down().is_empty());
+        pair.sleep();
+        pair.run();
+        assert!(pair.server.is_established() && events(&mut pair.server) == [Event::HandshakeComplete]);
+        // Data that is too long has nothing sent again.
+        assert_eq!(pair.client.mtu(), 1200);
+        events(&mut pair.client);
+        let max = pair.client.max_payload();
+        let mut datagram = [0; 1200];
+        assert_eq!(pair.client.send(pair.now, &vec![0; max], &mut datagram), Ok(1200));
+        pair.client.datagram_too_large(1200);
+        assert!(pair.up().is_empty());
+        let lower = pair.client.max_payload();
+        assert_eq!(lower, max - 176);
+        assert_eq!(events(&mut pair.client), [Event::MaxPayloadChanged { max: lower }]);
+        let refused = pair.client.send(pair.now, &vec![0; max], &mut datagram);
+        assert_eq!(refused, Err(crate::connection::SendError::TooLarge { max: lower }));
+        pair.client.set_mtu(1024).unwrap();
+        assert!(events(&mut pair.client).is_empty(), "it is what it was");
+        pair.client.set_mtu(1200).unwrap();
+        assert_eq!(events(&mut pair.client), [Event::MaxPayloadChanged { max }]);
+    }
+}
+
+#[test]
+fn a_timeout_of_nothing_is_no_reason_to_give_up() {
+    let mut pair = Setup::new(ProtocolVersion::DTLS1_3).pair();
+    pair.client.set_initial_timeout(Duration::ZERO);
+    pair.run();
+    assert!(pair.client.is_established());
+    let mut pair = Setup::new(ProtocolVersion::DTLS1_3).pair();
+    pair.up();
+    pair.client.set_initial_timeout(Duration::ZERO);
+    assert_eq!(pair.client.poll_timeout(), Some(pair.now + Duration::from_millis(1)));
 }
 
 #[test]

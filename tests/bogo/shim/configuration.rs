@@ -115,6 +115,7 @@ fn transport(settings: &Settings) -> Result<TransportConfig, Failure> {
         .set_partial_acks(PartialAcks::WaitForTimer)
         .set_plaintext_faults(PlaintextFaults::Fatal)
         .set_max_early_records(0)
+        .pin_mtu()
         .set_data_size(DataSize::WholeRecord);
     if let Some(max) = settings.transport.max_certificate_message {
         transport.set_max_handshake_message(max).map_err(Failure::failed)?;
