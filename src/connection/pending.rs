@@ -98,9 +98,7 @@ impl Connection {
             false => Silence::NotAwaiting,
         };
         if !self.outgoing.is_acknowledged() {
-            self.timer.begin_flight();
-            self.timer.resent();
-            self.timer.start(now);
+            self.timer.restart(now);
         }
     }
 }

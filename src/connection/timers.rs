@@ -42,7 +42,10 @@ impl Connection {
             Expiry::NotYet => {}
             Expiry::Retransmit => {
                 stats::count(&mut self.stats.retransmissions);
-                self.lower_mtu();
+                // The path is not to blame for what the application takes its time for.
+                if !self.awaits_application() {
+                    self.lower_mtu();
+                }
                 self.outgoing.rewind();
             }
             // The peer may well have answered: the next message waits for the application.

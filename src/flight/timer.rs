@@ -107,6 +107,14 @@ impl RetransmitTimer {
         }
     }
 
+    /// The flight that is out gets all its time again, as if it had been sent `now`: what went by was not the peer's.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        (self.expiries, self.fruitless) = (0, 0);
+        self.base = self.base.min(self.knobs.initial);
+        self.sample = Sample::Useless;
+        self.running = Running::Since(now);
+    }
+
     /// No answer is awaited (any more).
     pub(crate) fn stop(&mut self) {
         self.running = Running::Stopped;
@@ -263,6 +271,30 @@ mod tests {
         // The retransmission left later than the expiry: the timer runs from then.
         timer.start(late + MS);
         assert_eq!(timer.poll_timeout(), Some(late + MS * 201));
+    }
+
+    #[test]
+    fn a_restart_gives_all_the_time_again() {
+        for adaptation in [RttAdaptation::On, RttAdaptation::Off] {
+            let mut timer = timer(400, adaptation);
+            let mut now = Instant::now();
+            timer.start(now);
+            for _ in 0..13 {
+                now = timer.poll_timeout().unwrap();
+                timer.expire(now);
+            }
+            timer.restart(now);
+            assert_eq!(timer.fruitless_expiries(), 0);
+            for ms in [400, 800, 1600] {
+                assert_eq!(timer.poll_timeout(), Some(now + MS * ms));
+                now += MS * ms;
+                assert_eq!(timer.expire(now), Expiry::Retransmit);
+            }
+            // What was sent in vain measures nothing.
+            timer.acknowledged(now + MS * 50_000);
+            timer.begin_flight();
+            assert!(timer.timeout() <= MS * 3200);
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod network;
 mod noise;
 mod order;
 mod pair;
+mod pending;
 mod pki;
 mod post_handshake;
 mod provider;

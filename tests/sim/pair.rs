@@ -231,8 +231,8 @@ impl Pair {
             let failure = self.side(end).failure.clone();
             check!(self, failure.is_none(), format!("{end:?} goes on, not {failure:?}"));
             let side = self.side(end);
-            let established =
-                side.connection.is_established() && side.events.first() == Some(&Event::HandshakeComplete);
+            let first = side.events.iter().find(|event| **event != Event::AnswerWanted);
+            let established = side.connection.is_established() && first == Some(&Event::HandshakeComplete);
             check!(self, established, format!("{end:?} is complete"));
             let idle = self.deadline_of(end).is_none();
             check!(self, idle, format!("{end:?} waits for nothing"));

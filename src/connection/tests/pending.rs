@@ -184,7 +184,11 @@ fn a_slow_answer_is_no_fault_of_the_peers() {
                 pair.run();
             }
             let now = pair.now;
+            assert_eq!(wait.end(&mut pair).mtu(), 1200, "the path is not to blame");
             assert!(answer(wait.end(&mut pair), now), "{version:?} {wait:?}");
+            // What was repeated meanwhile does not lengthen what comes now.
+            let next = wait.end(&mut pair).poll_timeout().unwrap_or(now);
+            assert!(next <= now + SECOND || next > now + 100 * SECOND, "{version:?} {wait:?}");
             pair.run();
             for _ in 0..4 {
                 if !is_done(&mut pair) {
