@@ -94,6 +94,8 @@ pub enum PeerMisbehaved {
     SelectedUnofferedGroup,
     SelectedUnofferedProtocol,
     SelectedUnofferedPsk,
+    /// A PSK was selected and no key_share was sent, though only both together were offered (RFC 8446 §4.2.11).
+    PskWithoutKeyShare,
     SelectedUnofferedSignatureScheme,
     SignatureSchemeOfOtherVersion,
     SignatureSchemeDoesNotFitKey,
@@ -102,6 +104,7 @@ pub enum PeerMisbehaved {
     MissingKeyShare,
     MissingSupportedGroups,
     MissingSignatureAlgorithms,
+    MissingPskKeyExchangeModes,
     MissingExtendedMasterSecret,
     KeyShareGroupMismatch,
     BadKeyShare,
@@ -121,6 +124,10 @@ pub enum PeerMisbehaved {
     UncompressedPointFormatMissing,
     QuicTransportParameters,
     BadSrtpProfile,
+    /// The binder of a PSK is wrong (RFC 8446 §4.2.11.2).
+    BinderMismatch,
+    /// Not as many binders as PSKs (RFC 8446 §4.2.11).
+    BinderCountMismatch,
     TooManyKeyUpdates,
     BadKeyUpdate,
     BadTicket,
@@ -326,12 +333,14 @@ const fn misbehaved_alert(misbehaved: PeerMisbehaved) -> AlertDescription {
         | P::TooManyKeyUpdates => AlertDescription::UNEXPECTED_MESSAGE,
         P::BadAlert => AlertDescription::DECODE_ERROR,
         P::PlaintextTooLong => AlertDescription::RECORD_OVERFLOW,
-        P::FinishedMismatch | P::BadSignature => AlertDescription::DECRYPT_ERROR,
+        P::FinishedMismatch | P::BadSignature | P::BinderMismatch => AlertDescription::DECRYPT_ERROR,
         P::SelectedUnofferedVersion => AlertDescription::PROTOCOL_VERSION,
         P::UnsolicitedExtension | P::QuicTransportParameters => AlertDescription::UNSUPPORTED_EXTENSION,
-        P::MissingKeyShare | P::MissingSupportedGroups | P::MissingSignatureAlgorithms | P::MissingCookie => {
-            AlertDescription::MISSING_EXTENSION
-        }
+        P::MissingKeyShare
+        | P::MissingSupportedGroups
+        | P::MissingSignatureAlgorithms
+        | P::MissingCookie
+        | P::MissingPskKeyExchangeModes => AlertDescription::MISSING_EXTENSION,
         P::MissingExtendedMasterSecret | P::BadRenegotiationInfo | P::UnexpectedExtendedMasterSecret => {
             AlertDescription::HANDSHAKE_FAILURE
         }

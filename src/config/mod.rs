@@ -22,8 +22,7 @@ pub use ticketer::Ticketer;
 pub use transport::{DataSize, PartialAcks, PlaintextFaults, TimeoutPolicy, TransportConfig};
 
 pub(crate) use session::{
-    MAX_LIFETIME, PeerCredentials, SessionBytes, SessionContext, SessionHandle, SessionState, SessionTimes,
-    session_bytes,
+    MAX_LIFETIME, PeerCredentials, SessionContext, SessionHandle, SessionState, SessionTimes, session_bytes,
 };
 use std::fmt;
 pub(crate) use transport::{FallBack, WornKeys};

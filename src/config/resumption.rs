@@ -22,28 +22,30 @@ enum Reverification {
 /// A client's choices.
 #[derive(Clone, Debug)]
 pub(super) struct ClientResumption {
-    store: Arc<dyn ClientSessionStore>,
+    store: Option<Arc<dyn ClientSessionStore>>,
     context: SessionContext,
     reverification: Reverification,
 }
 
 impl ClientResumption {
     pub(super) fn new(context: SessionContext) -> Self {
-        let store = Arc::new(MemoryStore::new(DEFAULT_SESSIONS));
-        Self { store, context, reverification: Reverification::Never }
+        let store: Arc<dyn ClientSessionStore> = Arc::new(MemoryStore::new(DEFAULT_SESSIONS));
+        Self { store: Some(store), context, reverification: Reverification::Never }
     }
 }
 
 impl ClientConfig {
     /// Where sessions are kept. Default: in memory, 256 at most; clones of the configuration share them.
     pub fn set_session_store(&mut self, store: Arc<dyn ClientSessionStore>) -> &mut Self {
-        self.resumption.store = store;
+        self.resumption.store = Some(store);
         self
     }
 
-    /// Keeps sessions in memory, so many at most, and begins with none. With 0 nothing is resumed.
+    /// Keeps sessions in memory, so many at most, and begins with none. With 0 nothing is resumed, and no server is asked for a session.
     pub fn set_session_capacity(&mut self, sessions: usize) -> &mut Self {
-        self.set_session_store(Arc::new(MemoryStore::new(sessions)))
+        let store = || -> Arc<dyn ClientSessionStore> { Arc::new(MemoryStore::new(sessions)) };
+        self.resumption.store = (sessions > 0).then(store);
+        self
     }
 
     /// What tells whether another configuration may resume this one's sessions: the same octets vouch that both trust the same
@@ -71,9 +73,9 @@ impl ClientConfig {
 
     /// A session to offer to this server, if there is one that is good still. What is not is forgotten.
     pub(crate) fn take_session(&self, server: Option<&ServerName<'static>>) -> Option<Session> {
-        let (server, now) = (server?, self.now());
+        let (server, now, store) = (server?, self.now(), self.resumption.store.as_ref()?);
         // A store may hold any number that is of no use any more.
-        (0..MAX_TAKEN).map_while(|_| self.resumption.store.take(server)).find(|session| {
+        (0..MAX_TAKEN).map_while(|_| store.take(server)).find(|session| {
             session.is_of(server)
                 && session.state.context == self.session_context()
                 && session.state.times.are_good(now)
@@ -87,7 +89,14 @@ impl ClientConfig {
 
     /// Keeps a session with this server.
     pub(crate) fn put_session(&self, server: &ServerName<'static>, session: Session) {
-        self.resumption.store.put(server, session);
+        if let Some(store) = &self.resumption.store {
+            store.put(server, session);
+        }
+    }
+
+    /// Whether sessions are kept at all.
+    pub(crate) const fn keeps_sessions(&self) -> bool {
+        self.resumption.store.is_some()
     }
 }
 

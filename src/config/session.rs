@@ -360,9 +360,7 @@ impl ClientSessionStore for MemoryStore {
         if sessions.len() >= self.capacity {
             sessions.pop_front();
         }
-        if self.capacity > 0 {
-            sessions.push_back((server.clone(), session));
-        }
+        sessions.push_back((server.clone(), session));
     }
 
     fn take(&self, server: &ServerName<'static>) -> Option<Session> {

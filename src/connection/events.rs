@@ -19,6 +19,9 @@ pub enum Event {
     /// Where this is missing, nobody knows whether all data has come: a network that keeps it back looks the same as a
     /// peer that vanished.
     PeerClosed,
+    /// At a client: the server has given a session, or several, and they are in the configuration's
+    /// [`ClientSessionStore`](crate::ClientSessionStore).
+    SessionTicket,
     /// The keys of one direction were updated (RFC 8446 §4.6.3).
     KeyUpdated(Direction),
     /// So many records were sealed under these keys that no more should be (RFC 9147 §4.5.3), and this version has no way

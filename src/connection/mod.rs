@@ -405,11 +405,19 @@ impl Connection {
                 Effect::AwaitChangeCipherSpec => self.await_change_cipher_spec(),
                 Effect::AcknowledgeNow => self.acks.request(),
                 Effect::Complete(negotiated) => self.complete(negotiated, now),
+                Effect::SessionKept => self.tell_of_session(),
                 Effect::KeyUpdated(direction) => self.events.push_back(Event::KeyUpdated(direction)),
             }
         }
         self.note_pending(now);
         Ok(())
+    }
+
+    /// One event stands for all sessions since the application last looked: a peer can send any number.
+    fn tell_of_session(&mut self) {
+        if !self.events.contains(&Event::SessionTicket) {
+            self.events.push_back(Event::SessionTicket);
+        }
     }
 
     fn begin_flight(&mut self, end: FlightEnd) {

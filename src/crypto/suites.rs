@@ -148,7 +148,6 @@ impl Suite {
     }
 
     /// The hash of the transcript and of the key schedule.
-    #[cfg(test)]
     pub(crate) const fn hash(&self) -> &'static dyn Hash {
         match self {
             Self::Dtls12(suite) => suite.hash,

@@ -1,10 +1,11 @@
 //! What both ends of DTLS 1.3 do with certificates, and the witnesses that a peer is who it must be
 //! (RFC 8446 §4.4.2–§4.4.4), which serve DTLS 1.2 too.
 
+use super::negotiate::HandshakeKind;
 use super::signature::{self, SignatureContext, SignatureVerified};
 use super::transcript::Transcript;
 use super::{HANDSHAKE_EPOCH, Outbox};
-use crate::config::PeerCredentials;
+use crate::config::{PeerCredentials, SessionState};
 use crate::crypto::{self, Role};
 use crate::error::{Error, PeerMisbehaved};
 use crate::verify::{Judgement, PeerVerified};
@@ -14,7 +15,7 @@ use crate::wire::{
     enums::{ExtensionType, HandshakeType},
 };
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, UnixTime};
 
 /// A chain that was not judged yet.
 pub(super) struct UnjudgedChain {
@@ -52,6 +53,15 @@ pub(super) struct TrustedChain {
 pub(super) struct Authenticated {
     scheme: SignatureScheme,
     peer: PeerCredentials,
+    proof: Proof,
+}
+
+/// When a peer proved who it is.
+#[derive(Clone, Copy)]
+enum Proof {
+    InThisHandshake,
+    /// In the handshake that this one resumes, at this unix time: that it has the secret of that one proves that it is the same.
+    Earlier(u64),
 }
 
 impl TrustedChain {
@@ -103,7 +113,29 @@ impl Authenticated {
         scheme: SignatureScheme,
         chain: Vec<CertificateDer<'static>>,
     ) -> Self {
-        Self { scheme, peer: PeerCredentials { certificates: chain.into(), ..PeerCredentials::default() } }
+        let peer = PeerCredentials { certificates: chain.into(), ..PeerCredentials::default() };
+        Self { scheme, peer, proof: Proof::InThisHandshake }
+    }
+
+    /// The peer of the handshake that is resumed. Its Finished, which is yet to come, proves that it has the secret of that one.
+    pub(super) fn resumed(session: SessionState) -> Self {
+        let SessionState { signature_scheme, peer, times, .. } = session;
+        Self { scheme: signature_scheme, peer, proof: Proof::Earlier(times.authenticated) }
+    }
+
+    pub(super) const fn kind(&self) -> HandshakeKind {
+        match self.proof {
+            Proof::InThisHandshake => HandshakeKind::Full,
+            Proof::Earlier(_) => HandshakeKind::Resumed,
+        }
+    }
+
+    /// The unix time of the proof.
+    pub(super) const fn time(&self, now: UnixTime) -> u64 {
+        match self.proof {
+            Proof::InThisHandshake => now.as_secs(),
+            Proof::Earlier(time) => time,
+        }
     }
 
     /// The scheme of the peer's signature.

@@ -11,7 +11,7 @@
 //! ```
 
 use super::negotiate::{HelloRetryRequest, check_answers};
-use super::offer::{Offer, OfferedShares};
+use super::offer::{HelloTranscript, Offer, OfferedShares};
 use super::transcript::{Retention, Transcript, TranscriptBuffer, TranscriptForm};
 use super::{Effect, FlightEnd, Input, Outbox, State, client12, client13};
 use crate::config::ClientConfig;
@@ -38,7 +38,7 @@ pub(super) fn start(
     let offer = Offer::new(config, name)?;
     let mut transcript = TranscriptBuffer::new();
     out.push(Effect::Flight(FlightEnd::Answer));
-    offer.send(&[], |message| transcript.add(message), out)?;
+    offer.send(&[], HelloTranscript::First(&mut transcript), out)?;
     let hello_verify_requests = HelloVerifyRequests(0);
     Ok(State::ExpectServerHello(Box::new(ExpectServerHello { offer, transcript, hello_verify_requests })))
 }
@@ -87,7 +87,7 @@ impl ExpectServerHello {
         self.transcript.clear();
         out.push(Effect::Flight(FlightEnd::Answer));
         let Self { offer, transcript, .. } = &mut self;
-        offer.send(&[], |message| transcript.add(message), out)?;
+        offer.send(&[], HelloTranscript::First(transcript), out)?;
         Ok(State::ExpectServerHello(Box::new(self)))
     }
 
@@ -138,10 +138,11 @@ fn handle_hello_retry_request(
         offer.key_shares = OfferedShares::Retried(KeyExchange::start(*ours)?);
     }
     offer.hello_retry_request = HelloRetryRequest::Answered;
+    offer.keep_psk_of(suite);
     transcript.roll_up_for_retry();
     transcript.add(message);
     out.push(Effect::Flight(FlightEnd::Answer));
-    offer.send(cookie.unwrap_or_default(), |message| transcript.add(message), out)?;
+    offer.send(cookie.unwrap_or_default(), HelloTranscript::Retried(&mut transcript), out)?;
     Ok(State::ExpectServerHelloAfterRetry(Box::new(ExpectServerHelloAfterRetry { offer, suite, transcript })))
 }
 

@@ -6,7 +6,7 @@
 //!                         <--  CertificateRequest*     ExpectCertificateOrRequest
 //!                         <--  Certificate             ExpectCertificateOrRequest | ExpectCertificate
 //!                         <--  CertificateVerify       ExpectCertificateVerify
-//!                         <--  Finished                ExpectFinished
+//!                         <--  Finished                ExpectFinished (of a resumption: after EncryptedExtensions)
 //! [Certificate]           -->
 //! [CertificateVerify]     -->
 //! Finished                -->                          Established13
@@ -16,14 +16,16 @@ use super::authentication::{
     Authenticated, FinishedVerified, TrustedChain, read_certificate, send_certificate, send_certificate_verify,
     verify_finished,
 };
-use super::established::{ApplicationSecrets, Established13};
-use super::negotiate::{HandshakeKind, Negotiated, check_answers};
+use super::established::{ApplicationSecrets, Established13, ReceivedTickets};
+use super::negotiate::{Negotiated, check_answers};
 use super::offer::Offer;
 use super::pending::{self, AfterSignature, AfterVerdict, OnceJudged, OnceSigned};
+use super::resumption13::TicketKeeper;
 use super::schedule13::{EarlySchedule, HandshakeSchedule, HandshakeTrafficSecret, SecretLog};
 use super::signature::{self, SignatureContext};
 use super::transcript::Transcript;
 use super::{APPLICATION_EPOCH, Effect, FlightEnd, HANDSHAKE_EPOCH, Input, Outbox, State};
+use crate::config::{ClientConfig, SessionState};
 use crate::crypto::{Role, suites::Suite13};
 use crate::error::{Error, PeerMisbehaved};
 use crate::wire::{
@@ -59,13 +61,23 @@ pub(super) fn handle_server_hello(
     message: &Message<'_>,
     out: &mut Outbox,
 ) -> Result<State, Error> {
-    const ALLOWED: &[ExtensionType] = &[ExtensionType::SUPPORTED_VERSIONS, ExtensionType::KEY_SHARE];
+    const ALLOWED: &[ExtensionType] =
+        &[ExtensionType::SUPPORTED_VERSIONS, ExtensionType::KEY_SHARE, ExtensionType::PRE_SHARED_KEY];
     check_answers(&hello.extensions, |ty| offer.sends(ty), ALLOWED)?;
+    let (schedule, proof) = match hello.selected_identity()? {
+        None => (EarlySchedule::new(suite), ServerProof::Certificate),
+        Some(selected) => {
+            let psk = offer.accept_psk(selected, suite)?;
+            // "a server "key_share" extension is present if required": we offer no PSK without (RFC 8446 §4.2.11).
+            hello.key_share()?.ok_or(PeerMisbehaved::PskWithoutKeyShare)?;
+            (psk.schedule(), ServerProof::Session(Box::new(psk.into_state())))
+        }
+    };
     let share = hello.key_share()?.ok_or(PeerMisbehaved::MissingKeyShare)?;
     let shared_secret = offer.complete_key_exchange(&share)?;
 
     transcript.add(message);
-    let schedule = EarlySchedule::new(suite).into_handshake(shared_secret.secret_bytes())?;
+    let schedule = schedule.into_handshake(shared_secret.secret_bytes())?;
     let log = SecretLog { key_log: offer.config.key_log(), client_random: &offer.random };
     let hash = transcript.current_hash();
     let client_secret = schedule.traffic_secret(Role::Client, &hash, log)?;
@@ -74,21 +86,77 @@ pub(super) fn handle_server_hello(
     out.push(Effect::InstallRead { epoch: HANDSHAKE_EPOCH, keys: server_secret.keys() });
     out.push(Effect::InstallWrite { epoch: HANDSHAKE_EPOCH, keys: client_secret.keys() });
     let progress = Progress { offer, suite, group: share.group, transcript, schedule, client_secret, server_secret };
-    Ok(State::ExpectEncryptedExtensions13(Box::new(ExpectEncryptedExtensions { progress })))
+    Ok(State::ExpectEncryptedExtensions13(Box::new(ExpectEncryptedExtensions { progress, proof })))
+}
+
+/// How the server shows who it is.
+enum ServerProof {
+    Certificate,
+    /// By the session that it resumes (RFC 8446 §2.2).
+    Session(Box<SessionState>),
 }
 
 /// The keys of the handshake are in use.
 pub(super) struct ExpectEncryptedExtensions {
     progress: Progress,
+    proof: ServerProof,
 }
 
 impl ExpectEncryptedExtensions {
     pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
-        let Self { mut progress } = self;
+        let Self { mut progress, proof } = self;
         let message = input.expect(HandshakeType::ENCRYPTED_EXTENSIONS)?;
         let protocol = read_encrypted_extensions(message.body, &progress.offer)?;
         progress.transcript.add(&message);
-        Ok(State::ExpectServerCertificateOrRequest13(Box::new(ExpectCertificateOrRequest { progress, protocol })))
+        match proof {
+            ServerProof::Certificate => {
+                let next = ExpectCertificateOrRequest { progress, protocol };
+                Ok(State::ExpectServerCertificateOrRequest13(Box::new(next)))
+            }
+            ServerProof::Session(session) => Resumption { progress, protocol, session }.judge(),
+        }
+    }
+}
+
+/// The server resumes a session; its certificate may have to be judged once more.
+pub(super) struct Resumption {
+    progress: Progress,
+    protocol: Option<Vec<u8>>,
+    session: Box<SessionState>,
+}
+
+impl Resumption {
+    fn judge(self) -> Result<State, Error> {
+        let offer = &self.progress.offer;
+        if !offer.config.reverifies_on_resumption() {
+            return Ok(self.expect_finished());
+        }
+        let chain: Vec<&[u8]> = self.session.peer.certificates.iter().map(AsRef::as_ref).collect();
+        let verify = |chain: &[_]| offer.config.verify_server(chain, offer.name.as_ref());
+        let judged = TrustedChain::verify(&chain, verify)?;
+        Ok(pending::go_on(judged, self))
+    }
+
+    /// RFC 8446 §2.2: no CertificateRequest, Certificate or CertificateVerify.
+    fn expect_finished(self) -> State {
+        let Self { progress, protocol, session } = self;
+        let (own, server) = (OwnCertificate::NotRequested, Authenticated::resumed(*session));
+        State::ExpectServerFinished13(Box::new(ExpectFinished { progress, protocol, own, server }))
+    }
+
+    /// Whom we want to talk to.
+    pub(super) fn server_name(&self) -> Option<&ServerName<'static>> {
+        self.progress.offer.name.as_ref()
+    }
+}
+
+impl AfterVerdict for Resumption {
+    fn trusted(self, _: TrustedChain) -> State {
+        self.expect_finished()
+    }
+
+    fn later(self) -> OnceJudged {
+        OnceJudged::Resumption13(Box::new(self))
     }
 }
 
@@ -249,18 +317,21 @@ impl ExpectFinished {
             signature_scheme: server.scheme(),
             protocol,
             server_name: offer.sni().map(str::to_owned),
-            peer: server.into_peer(),
             hello_retry_request: offer.hello_retry_request,
-            kind: HandshakeKind::Full,
-            authenticated: offer.config.now().as_secs(),
+            kind: server.kind(),
+            authenticated: server.time(offer.config.now()),
+            peer: server.into_peer(),
         });
         out.push(Effect::Flight(FlightEnd::Acknowledgement));
-        Unsigned { transcript, client_secret, secrets, negotiated, finished }.answer(own, out)
+        let Offer { config, name, .. } = offer;
+        Unsigned { config, name, transcript, client_secret, secrets, negotiated, finished }.answer(own, out)
     }
 }
 
 /// The server's flight is confirmed; ours is on its way to its Finished.
 pub(super) struct Unsigned {
+    config: Arc<ClientConfig>,
+    name: Option<ServerName<'static>>,
     transcript: Transcript,
     client_secret: HandshakeTrafficSecret,
     secrets: ApplicationSecrets,
@@ -286,13 +357,21 @@ impl Unsigned {
     }
 
     fn finish(self, out: &mut Outbox) -> Result<State, Error> {
-        let Self { mut transcript, client_secret, secrets, negotiated, finished } = self;
+        let Self { config, name, mut transcript, client_secret, secrets, negotiated, finished } = self;
+        let negotiated: Arc<Negotiated> = negotiated.into();
         let verify_data = client_secret.verify_data(&transcript.current_hash())?.as_ref().to_vec();
         out.send(HANDSHAKE_EPOCH, HandshakeType::FINISHED, verify_data, &mut transcript)?;
         out.push(Effect::InstallRead { epoch: APPLICATION_EPOCH, keys: secrets.server.keys() });
         out.push(Effect::InstallWrite { epoch: APPLICATION_EPOCH, keys: secrets.client.keys() });
-        out.push(Effect::Complete(Arc::from(negotiated)));
-        Ok(State::Established13(Box::new(Established13::client(secrets, finished))))
+        out.push(Effect::Complete(negotiated.clone()));
+        let received = match name {
+            Some(server) if config.keeps_sessions() => {
+                let secret = secrets.resumption(&transcript.current_hash())?;
+                ReceivedTickets::Kept(Box::new(TicketKeeper { config, server, secret, negotiated }))
+            }
+            _ => ReceivedTickets::Ignored,
+        };
+        Ok(State::Established13(Box::new(Established13::client(secrets, received, finished))))
     }
 }
 

@@ -1,8 +1,11 @@
 //! After the handshake: exporters, KeyUpdate, tickets (RFC 8446 §4.6, §7.5; RFC 9147 §8).
 
 use super::authentication::FinishedVerified;
+use super::resumption13::{TicketKeeper, Tickets};
 use super::schedule12::MasterSecret;
-use super::schedule13::{ApplicationTrafficSecret, Exporter, HandshakeSchedule, SecretLog};
+use super::schedule13::{
+    ApplicationTrafficSecret, Exporter, HandshakeSchedule, MasterSchedule, ResumptionSecret, SecretLog,
+};
 use super::{APPLICATION_EPOCH, Direction, Effect, FlightEnd, Input, Outbox, State};
 use crate::crypto::Role;
 use crate::error::{Error, PeerMisbehaved};
@@ -48,6 +51,7 @@ pub(super) struct ApplicationSecrets {
     pub(super) client: ApplicationTrafficSecret,
     pub(super) server: ApplicationTrafficSecret,
     exporter: Exporter,
+    master: MasterSchedule,
 }
 
 impl ApplicationSecrets {
@@ -58,17 +62,34 @@ impl ApplicationSecrets {
             client: schedule.traffic_secret(Role::Client, transcript, log)?,
             server: schedule.traffic_secret(Role::Server, transcript, log)?,
             exporter: schedule.exporter(transcript, log)?,
+            master: schedule,
         })
+    }
+
+    /// From which the PSKs of tickets follow; the transcript goes up to and including the client's Finished.
+    pub(super) fn resumption(&self, transcript: &Output) -> Result<ResumptionSecret, Error> {
+        self.master.resumption_master_secret(transcript)
     }
 }
 
 /// A completed DTLS 1.3 handshake.
 pub(super) struct Established13 {
-    role: Role,
+    received: ReceivedTickets,
     read: Generation,
     write: Generation,
     outstanding: Outstanding,
     exporter: Exporter,
+}
+
+/// What becomes of the peer's NewSessionTickets.
+pub(super) enum ReceivedTickets {
+    /// A client may send none (RFC 8446 §4.6.1).
+    Refused,
+    /// "Clients which receive a NewSessionTicket message but do not support resumption MUST silently ignore this message"
+    /// (RFC 9846 §4.7.1).
+    Ignored,
+    /// They become sessions.
+    Kept(Box<TicketKeeper>),
 }
 
 /// The keys of one direction: the epoch, and the secret from which the next one follows.
@@ -97,10 +118,10 @@ enum Deferred {
 
 impl Established13 {
     /// A client: its Finished is not acknowledged yet (RFC 9147 §5.8.1).
-    pub(super) fn client(secrets: ApplicationSecrets, _: FinishedVerified) -> Self {
-        let ApplicationSecrets { client, server, exporter } = secrets;
+    pub(super) fn client(secrets: ApplicationSecrets, received: ReceivedTickets, _: FinishedVerified) -> Self {
+        let ApplicationSecrets { client, server, exporter, .. } = secrets;
         Self {
-            role: Role::Client,
+            received,
             read: Generation::first(server),
             write: Generation::first(client),
             outstanding: Outstanding::Flight(Deferred::Nothing),
@@ -108,14 +129,17 @@ impl Established13 {
         }
     }
 
-    /// A server: the client's Finished has acknowledged its flight.
-    pub(super) fn server(secrets: ApplicationSecrets, _: FinishedVerified) -> Self {
-        let ApplicationSecrets { client, server, exporter } = secrets;
+    /// A server: the client's Finished has acknowledged its flight, and tickets may be on their way.
+    pub(super) fn server(secrets: ApplicationSecrets, sent: Tickets, _: FinishedVerified) -> Self {
+        let ApplicationSecrets { client, server, exporter, .. } = secrets;
         Self {
-            role: Role::Server,
+            received: ReceivedTickets::Refused,
             read: Generation::first(client),
             write: Generation::first(server),
-            outstanding: Outstanding::Nothing,
+            outstanding: match sent {
+                Tickets::Sent => Outstanding::Flight(Deferred::Nothing),
+                Tickets::NotSent => Outstanding::Nothing,
+            },
             exporter,
         }
     }
@@ -137,10 +161,14 @@ impl Established13 {
     }
 
     fn handle_message(&mut self, message: &Message<'_>, out: &mut Outbox) -> Result<(), Error> {
-        match (message.msg_type, self.role) {
+        match (message.msg_type, &self.received) {
             (HandshakeType::KEY_UPDATE, _) => self.handle_key_update(message, out),
-            // RFC 9846 §4.7.1: a client that does not resume ignores it, but it must be one.
-            (HandshakeType::NEW_SESSION_TICKET, Role::Client) => Ok(NewSessionTicket13::read(message.body).map(drop)?),
+            (HandshakeType::NEW_SESSION_TICKET, ReceivedTickets::Kept(keeper)) => {
+                keeper.keep(&NewSessionTicket13::read(message.body)?, out)
+            }
+            (HandshakeType::NEW_SESSION_TICKET, ReceivedTickets::Ignored) => {
+                Ok(NewSessionTicket13::read(message.body).map(drop)?)
+            }
             _ => Err(PeerMisbehaved::UnexpectedMessage.into()),
         }
     }

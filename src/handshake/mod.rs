@@ -13,6 +13,7 @@ mod established;
 mod negotiate;
 mod offer;
 mod pending;
+mod resumption13;
 mod schedule12;
 mod schedule13;
 mod server;
@@ -91,6 +92,8 @@ pub(crate) enum Effect {
     AcknowledgeNow,
     /// The peer is authenticated and application data may flow.
     Complete(Arc<Negotiated>),
+    /// A client has kept a session for its next association with the server.
+    SessionKept,
     /// The keys of one direction, or of both, were updated (RFC 8446 §4.6.3).
     KeyUpdated(Direction),
 }

@@ -2,9 +2,14 @@
 //! RFC 9147 §5.3).
 
 use super::negotiate::HelloRetryRequest;
+use super::schedule13::EarlySchedule;
+use super::transcript::{Retention, Transcript, TranscriptBuffer, TranscriptForm};
 use super::{Effect, Outbox};
-use crate::config::{ClientConfig, KeyShares, UnofferedProtocol};
-use crate::crypto::{self, KeyExchange, Role, suites::Suite};
+use crate::config::{ClientConfig, KeyShares, Session, SessionHandle, SessionState, UnofferedProtocol};
+use crate::crypto::{
+    self, KeyExchange, Role,
+    suites::{Suite, Suite13},
+};
 use crate::error::{Error, PeerMisbehaved};
 use crate::wire::{
     NamedGroup, ProtocolVersion,
@@ -16,8 +21,10 @@ use crate::wire::{
     },
     handshake::Message,
     hello::{ClientHelloFields, Random, ServerHello, selected_protocol},
+    pre_shared_key::{PskIdentity, put_binder, put_modes, put_offered_psk, truncated},
 };
 use rustls::crypto::SharedSecret;
+use rustls::crypto::hash::Output;
 use rustls::pki_types::ServerName;
 use std::sync::Arc;
 
@@ -30,6 +37,28 @@ pub(super) struct Offer {
     /// From a HelloVerifyRequest; empty before.
     pub(super) legacy_cookie: Vec<u8>,
     pub(super) hello_retry_request: HelloRetryRequest,
+    pub(super) session: OfferedSession,
+}
+
+/// The session that a client would like to resume.
+pub(super) enum OfferedSession {
+    None,
+    /// By pre_shared_key (RFC 8446 §4.2.11).
+    Dtls13(Box<OfferedPsk>),
+}
+
+/// A PSK in a ClientHello.
+pub(super) struct OfferedPsk {
+    state: SessionState,
+    suite: Suite13,
+    ticket: Vec<u8>,
+    obfuscated_ticket_age: u32,
+}
+
+/// The messages before a ClientHello, and where it is to be added.
+pub(super) enum HelloTranscript<'t> {
+    First(&'t mut TranscriptBuffer),
+    Retried(&'t mut Transcript),
 }
 
 /// The key shares of a ClientHello, all from one key pair.
@@ -49,8 +78,9 @@ impl Offer {
             true => OfferedShares::WithComponent(KeyExchange::start(first_group(&config)?)?),
             false => OfferedShares::None,
         };
+        let session = OfferedSession::choose(&config, name.as_ref());
         let hello_retry_request = HelloRetryRequest::Unneeded;
-        Ok(Self { config, name, random, key_shares, legacy_cookie: Vec::new(), hello_retry_request })
+        Ok(Self { config, name, random, key_shares, legacy_cookie: Vec::new(), hello_retry_request, session })
     }
 
     pub(super) fn offers(&self, version: ProtocolVersion) -> bool {
@@ -107,7 +137,7 @@ impl Offer {
     pub(super) fn send(
         &self,
         cookie: &[u8],
-        mut record: impl FnMut(&Message<'_>),
+        mut transcript: HelloTranscript<'_>,
         out: &mut Outbox,
     ) -> Result<(), Error> {
         let mut body = Vec::with_capacity(512);
@@ -120,8 +150,12 @@ impl Offer {
             cipher_suites: &suites,
         }
         .put(&mut body, |out| self.put_extensions(cookie, out));
-        let message = out.number(HandshakeType::CLIENT_HELLO, body)?;
-        record(&message.as_message());
+        let mut message = out.number(HandshakeType::CLIENT_HELLO, body)?;
+        if let OfferedSession::Dtls13(psk) = &self.session {
+            let hash = transcript.hash_for_binder(&message.as_message(), psk.suite);
+            put_binder(&mut message.body, psk.schedule().resumption_binder(&hash)?.as_ref());
+        }
+        transcript.add(&message.as_message());
         out.push(Effect::Send { epoch: Epoch::PLAINTEXT, message });
         Ok(())
     }
@@ -138,6 +172,11 @@ impl Offer {
                 self.offers(ProtocolVersion::DTLS1_3)
             }
             ExtensionType::APPLICATION_LAYER_PROTOCOL_NEGOTIATION => !self.config.alpn_protocols().is_empty(),
+            // Without it there are no tickets (RFC 8446 §4.2.9): who does not want them asks for none.
+            ExtensionType::PSK_KEY_EXCHANGE_MODES => {
+                self.offers(ProtocolVersion::DTLS1_3) && self.name.is_some() && self.config.keeps_sessions()
+            }
+            ExtensionType::PRE_SHARED_KEY => matches!(self.session, OfferedSession::Dtls13(_)),
             ExtensionType::EC_POINT_FORMATS
             | ExtensionType::EXTENDED_MASTER_SECRET
             | ExtensionType::RENEGOTIATION_INFO => self.offers(ProtocolVersion::DTLS1_2),
@@ -167,7 +206,27 @@ impl Offer {
             }),
             // RFC 5746 §3.4: the empty field, since no renegotiation ever follows.
             ExtensionType::RENEGOTIATION_INFO => put_extension(out, ty, |out| out.put_u8(0)),
+            ExtensionType::PSK_KEY_EXCHANGE_MODES => put_modes(out),
+            ExtensionType::PRE_SHARED_KEY => self.session.put_psk(out),
             _ => put_extension(out, ty, |_| ()),
+        }
+    }
+
+    /// Of several hashes only that of the suite counts after a HelloRetryRequest (RFC 8446 §4.1.4): a PSK of another is
+    /// offered no longer.
+    pub(super) fn keep_psk_of(&mut self, suite: Suite13) {
+        if let OfferedSession::Dtls13(psk) = &self.session
+            && !psk.fits(suite)
+        {
+            self.session = OfferedSession::None;
+        }
+    }
+
+    /// The PSK that a ServerHello selects: the only one there is, and with its hash (RFC 8446 §4.2.11).
+    pub(super) fn accept_psk(&mut self, selected_identity: u16, suite: Suite13) -> Result<Box<OfferedPsk>, Error> {
+        match std::mem::replace(&mut self.session, OfferedSession::None) {
+            OfferedSession::Dtls13(psk) if selected_identity == 0 && psk.fits(suite) => Ok(psk),
+            _ => Err(PeerMisbehaved::SelectedUnofferedPsk.into()),
         }
     }
 
@@ -186,6 +245,64 @@ impl Offer {
     }
 }
 
+impl OfferedSession {
+    /// The newest session with the server that can be resumed.
+    fn choose(config: &ClientConfig, name: Option<&ServerName<'static>>) -> Self {
+        let Some(Session { state, handle, .. }) = config.take_session(name) else { return Self::None };
+        let SessionHandle::Psk { ticket, age_add } = handle else { return Self::None };
+        let Some(Suite::Dtls13(suite)) = config.suites().iter().find(|suite| suite.id() == state.suite) else {
+            return Self::None;
+        };
+        let suite = *suite;
+        let obfuscated_ticket_age = state.times.age(config.now()).wrapping_add(age_add);
+        Self::Dtls13(Box::new(OfferedPsk { state, suite, ticket, obfuscated_ticket_age }))
+    }
+
+    fn put_psk(&self, out: &mut Vec<u8>) {
+        if let Self::Dtls13(psk) = self {
+            let OfferedPsk { ticket, obfuscated_ticket_age, suite, .. } = psk.as_ref();
+            let psk = PskIdentity { identity: ticket, obfuscated_ticket_age: *obfuscated_ticket_age };
+            put_offered_psk(out, &psk, suite.hash.output_len());
+        }
+    }
+}
+
+impl OfferedPsk {
+    /// "the server selected a cipher suite indicating a Hash associated with the PSK" (RFC 8446 §4.2.11).
+    fn fits(&self, suite: Suite13) -> bool {
+        self.suite.hash.algorithm() == suite.hash.algorithm()
+    }
+
+    pub(super) fn schedule(&self) -> EarlySchedule {
+        EarlySchedule::with_psk(self.suite, &self.state.secret)
+    }
+
+    /// The session, once the server has taken it.
+    pub(super) fn into_state(self) -> SessionState {
+        self.state
+    }
+}
+
+impl HelloTranscript<'_> {
+    /// The hash that the binder of a PSK covers: of everything up to and including the identities (RFC 8446 §4.2.11.2).
+    fn hash_for_binder(&self, message: &Message<'_>, suite: Suite13) -> Output {
+        let covered = [&message.tls_header()[..], truncated(message.body, suite.hash.output_len())];
+        match self {
+            Self::First(_) => {
+                Transcript::new(suite.hash, TranscriptForm::Dtls13, Retention::HashOnly).hash_with(&covered)
+            }
+            Self::Retried(transcript) => transcript.hash_with(&covered),
+        }
+    }
+
+    fn add(&mut self, message: &Message<'_>) {
+        match self {
+            Self::First(transcript) => transcript.add(message),
+            Self::Retried(transcript) => transcript.add(message),
+        }
+    }
+}
+
 /// What a ClientHello may hold, in this order.
 const EXTENSIONS: &[ExtensionType] = &[
     ExtensionType::SERVER_NAME,
@@ -198,6 +315,9 @@ const EXTENSIONS: &[ExtensionType] = &[
     ExtensionType::EC_POINT_FORMATS,
     ExtensionType::EXTENDED_MASTER_SECRET,
     ExtensionType::RENEGOTIATION_INFO,
+    ExtensionType::PSK_KEY_EXCHANGE_MODES,
+    // "MUST be the last extension in the ClientHello" (RFC 8446 §4.2.11).
+    ExtensionType::PRE_SHARED_KEY,
 ];
 
 /// The group of the first share: a small one, so that the hello stays one datagram and any server can take it, unless

@@ -136,6 +136,7 @@ pub(super) struct AwaitVerdict {
 pub(super) enum OnceJudged {
     Client12(Box<client12::ExpectCertificate>),
     Client13(Box<client13::ExpectCertificate>),
+    Resumption13(Box<client13::Resumption>),
     Server12(Box<server12::ExpectCertificate>),
     Server13(Box<server13::ExpectCertificate>),
 }
@@ -162,6 +163,7 @@ impl AwaitVerdict {
             Judged::Trusted(chain) => match next {
                 OnceJudged::Client12(next) => next.trusted(chain),
                 OnceJudged::Client13(next) => next.trusted(chain),
+                OnceJudged::Resumption13(next) => next.trusted(chain),
                 OnceJudged::Server12(next) => next.trusted(chain),
                 OnceJudged::Server13(next) => next.trusted(chain),
             },
@@ -173,6 +175,7 @@ impl AwaitVerdict {
         let server_name = match &self.next {
             OnceJudged::Client12(next) => next.server_name(),
             OnceJudged::Client13(next) => next.server_name(),
+            OnceJudged::Resumption13(next) => next.server_name(),
             OnceJudged::Server12(_) | OnceJudged::Server13(_) => None,
         };
         Pending::Verdict { certificates: self.chain.certificates(), server_name }

@@ -40,7 +40,7 @@ struct Labels {
     prefix: LabelPrefix,
 }
 
-/// Early Secret. Without a PSK it is the same for all handshakes of a suite.
+/// Early Secret. Without a PSK it is the same for all handshakes of a suite; with one it binds the ClientHello to it.
 pub(crate) struct EarlySchedule {
     labels: Labels,
     early: Box<dyn HkdfExpander>,
@@ -66,6 +66,10 @@ pub(crate) struct HandshakeTrafficSecret(TrafficSecret);
 #[derive(Clone, Debug)]
 pub(crate) struct ApplicationTrafficSecret(TrafficSecret);
 
+/// `resumption_master_secret`
+#[derive(Clone, Debug)]
+pub(crate) struct ResumptionSecret(TrafficSecret);
+
 /// `exporter_master_secret`
 #[derive(Clone, Debug)]
 pub(crate) struct Exporter(TrafficSecret);
@@ -84,6 +88,23 @@ impl EarlySchedule {
 
     fn with_prefix(suite: Suite13, prefix: LabelPrefix) -> Self {
         Self { labels: Labels { suite, prefix }, early: suite.hkdf.extract_from_zero_ikm(None) }
+    }
+
+    /// HKDF-Extract(0, PSK).
+    pub(crate) fn with_psk(suite: Suite13, psk: &Secret) -> Self {
+        Self::with_psk_and_prefix(suite, psk, LabelPrefix::Dtls)
+    }
+
+    fn with_psk_and_prefix(suite: Suite13, psk: &Secret, prefix: LabelPrefix) -> Self {
+        Self { labels: Labels { suite, prefix }, early: suite.hkdf.extract_from_secret(None, psk.as_ref()) }
+    }
+
+    /// The binder of a PSK that came of an earlier handshake, given the hash of everything up to and including the
+    /// identities (RFC 8446 §4.2.11.2).
+    pub(crate) fn resumption_binder(&self, transcript: &Output) -> Result<Tag, Error> {
+        let empty = self.labels.suite.hash.hash(&[]);
+        let secret = self.labels.derive_secret(&*self.early, b"res binder", empty.as_ref())?;
+        TrafficSecret { labels: self.labels, secret }.verify_data(transcript)
     }
 
     /// HKDF-Extract(Derive-Secret(., "derived", ""), (EC)DHE).
@@ -128,10 +149,7 @@ impl HandshakeTrafficSecret {
     /// HMAC(finished_key, Transcript-Hash(Handshake Context, Certificate*, CertificateVerify*)) (RFC 8446 §4.4.4): the
     /// `verify_data` of the Finished sent under this secret.
     pub(crate) fn verify_data(&self, transcript: &Output) -> Result<Tag, Error> {
-        let TrafficSecret { labels, secret } = &self.0;
-        let expander = hkdf::expander(labels.suite.hkdf, secret);
-        let finished_key = labels.expand(&*expander, b"finished", &[])?;
-        Ok(labels.suite.hkdf.hmac_sign(&OkmBlock::new(finished_key.as_ref()), transcript.as_ref()))
+        self.0.verify_data(transcript)
     }
 }
 
@@ -160,9 +178,18 @@ impl MasterSchedule {
     }
 
     /// Derive-Secret(., "res master", ClientHello...client Finished).
-    #[cfg(test)]
-    pub(crate) fn resumption_master_secret(&self, transcript: &Output) -> Result<Secret, Error> {
-        self.labels.derive_secret(&*self.master, b"res master", transcript.as_ref())
+    pub(crate) fn resumption_master_secret(&self, transcript: &Output) -> Result<ResumptionSecret, Error> {
+        let secret = self.labels.derive_secret(&*self.master, b"res master", transcript.as_ref())?;
+        Ok(ResumptionSecret(TrafficSecret { labels: self.labels, secret }))
+    }
+}
+
+impl ResumptionSecret {
+    /// HKDF-Expand-Label(resumption_master_secret, "resumption", ticket_nonce, Hash.length) (RFC 8446 §4.6.1).
+    pub(crate) fn psk(&self, ticket_nonce: &[u8]) -> Result<Secret, Error> {
+        let TrafficSecret { labels, secret } = &self.0;
+        let expander = hkdf::expander(labels.suite.hkdf, secret);
+        labels.expand(&*expander, b"resumption", ticket_nonce)
     }
 }
 
@@ -203,6 +230,14 @@ impl Exporter {
 }
 
 impl TrafficSecret {
+    /// HMAC(finished_key, transcript): a Finished or a binder (RFC 8446 §4.4.4).
+    fn verify_data(&self, transcript: &Output) -> Result<Tag, Error> {
+        let Self { labels, secret } = self;
+        let expander = hkdf::expander(labels.suite.hkdf, secret);
+        let finished_key = labels.expand(&*expander, b"finished", &[])?;
+        Ok(labels.suite.hkdf.hmac_sign(&OkmBlock::new(finished_key.as_ref()), transcript.as_ref()))
+    }
+
     fn keys(&self) -> TrafficKeys {
         TrafficKeys::Dtls13 { suite: self.labels.suite, secret: self.secret.clone() }
     }

@@ -24,11 +24,12 @@ use super::negotiate::{
     select_protocol, server_name,
 };
 use super::pending::{self, AfterSignature, AfterVerdict, OnceJudged, OnceSigned};
+use super::resumption13::{AcceptedPsk, Tickets, TicketsWanted, select_psk, send_tickets};
 use super::schedule13::{EarlySchedule, HandshakeSchedule, HandshakeTrafficSecret, SecretLog};
 use super::signature::{self, SignatureContext};
 use super::transcript::{Retention, Transcript, TranscriptForm};
 use super::{APPLICATION_EPOCH, Effect, FlightEnd, HANDSHAKE_EPOCH, Input, Outbox, State};
-use crate::config::{PeerCredentials, ServerConfig};
+use crate::config::{PeerCredentials, ServerConfig, SessionState};
 use crate::crypto::{self, Role, suites::Suite13};
 use crate::error::{Error, PeerIncompatible, PeerMisbehaved};
 use crate::verify::ClientAuth;
@@ -60,14 +61,16 @@ pub(super) fn handle_client_hello(
     }
     let Selection13 { suite, key_share } = selection;
     let mut transcript = Transcript::new(suite.hash, TranscriptForm::Dtls13, Retention::HashOnly);
-    transcript.add(message);
     out.push(Effect::ExplicitAcks);
     match key_share {
         KeyShareChoice::Offered(group, share) => {
-            let parameters = Parameters::choose(config, suite, group, hello, HelloRetryRequest::Unneeded)?;
+            let psk = select_psk(&config, suite, hello, message, &transcript)?;
+            transcript.add(message);
+            let parameters = Parameters::choose(config, suite, group, hello, psk, HelloRetryRequest::Unneeded)?;
             send_flight(parameters, &share, hello, transcript, out)
         }
         KeyShareChoice::Retry(group) => {
+            transcript.add(message);
             transcript.roll_up_for_retry();
             out.push(Effect::Flight(FlightEnd::Answer));
             let body = hello_retry_request(suite, group);
@@ -139,8 +142,9 @@ impl ExpectRetriedClientHello {
         if selection.suite.id != suite.id || share.group != group {
             return Err(PeerMisbehaved::RetriedClientHelloDiffers.into());
         }
+        let psk = select_psk(&config, suite, &hello, &message, &transcript)?;
         transcript.add(&message);
-        let parameters = Parameters::choose(config, suite, kx_group, &hello, HelloRetryRequest::Answered)?;
+        let parameters = Parameters::choose(config, suite, kx_group, &hello, psk, HelloRetryRequest::Answered)?;
         send_flight(parameters, &share, &hello, transcript, out)
     }
 }
@@ -194,9 +198,15 @@ struct Parameters {
     suite: Suite13,
     group: &'static dyn SupportedKxGroup,
     protocol: Option<Vec<u8>>,
-    certified: Arc<CertifiedKey>,
-    signer: Box<dyn Signer>,
+    proof: Proof,
     hello_retry_request: HelloRetryRequest,
+}
+
+/// How the server shows who it is.
+enum Proof {
+    Certificate(Arc<CertifiedKey>, Box<dyn Signer>),
+    /// By the session that it resumes: no certificate, and no signature (RFC 8446 §2.2).
+    Session(Box<AcceptedPsk>),
 }
 
 impl Parameters {
@@ -205,15 +215,62 @@ impl Parameters {
         suite: Suite13,
         group: &'static dyn SupportedKxGroup,
         hello: &ClientHello<'_>,
+        psk: Option<AcceptedPsk>,
         hello_retry_request: HelloRetryRequest,
     ) -> Result<Self, Error> {
-        const CONTEXT: SignatureContext = SignatureContext::CertificateVerify13;
+        // Negotiated anew each time (RFC 7301 §3.1).
         let protocol = select_protocol(hello, &config)?;
+        let proof = match psk {
+            Some(psk) => Proof::Session(Box::new(psk)),
+            None => Proof::by_certificate(&config, hello)?,
+        };
+        Ok(Self { config, suite, group, protocol, proof, hello_retry_request })
+    }
+}
+
+impl Proof {
+    fn by_certificate(config: &ServerConfig, hello: &ClientHello<'_>) -> Result<Self, Error> {
+        const CONTEXT: SignatureContext = SignatureContext::CertificateVerify13;
         let offered = hello.known.signature_schemes.ok_or(PeerMisbehaved::MissingSignatureAlgorithms)?;
         let schemes: Vec<SignatureScheme> = offered.iter().filter(|scheme| CONTEXT.admits(*scheme)).collect();
         let certified = config.resolve_certificate(hello, &schemes).ok_or(PeerIncompatible::NoCertificateForPeer)?;
         let signer = signature::choose_signer(CONTEXT, certified.key.as_ref(), &schemes)?;
-        Ok(Self { config, suite, group, protocol, certified, signer, hello_retry_request })
+        Ok(Self::Certificate(certified, signer))
+    }
+
+    /// Early Secret, and what is left to do.
+    fn start(self, suite: Suite13) -> (EarlySchedule, ServerProof) {
+        match self {
+            Self::Certificate(certified, signer) => {
+                (EarlySchedule::new(suite), ServerProof::Certificate(certified, signer))
+            }
+            Self::Session(psk) => {
+                let AcceptedPsk { schedule, session, .. } = *psk;
+                (schedule, ServerProof::Session(Box::new(session)))
+            }
+        }
+    }
+
+    /// pre_shared_key of a ServerHello (RFC 8446 §4.2.11).
+    fn put_psk(&self, out: &mut Vec<u8>) {
+        if let Self::Session(psk) = self {
+            put_extension(out, ExtensionType::PRE_SHARED_KEY, |out| out.put_u16(psk.selected_identity));
+        }
+    }
+}
+
+/// How the server shows who it is, under handshake keys.
+enum ServerProof {
+    Certificate(Arc<CertifiedKey>, Box<dyn Signer>),
+    Session(Box<SessionState>),
+}
+
+impl ServerProof {
+    fn scheme(&self) -> SignatureScheme {
+        match self {
+            Self::Certificate(_, signer) => signer.scheme().into(),
+            Self::Session(session) => session.signature_scheme,
+        }
     }
 }
 
@@ -225,7 +282,7 @@ fn send_flight(
     mut transcript: Transcript,
     out: &mut Outbox,
 ) -> Result<State, Error> {
-    let Parameters { config, suite, group, protocol, certified, signer, hello_retry_request } = parameters;
+    let Parameters { config, suite, group, protocol, proof, hello_retry_request } = parameters;
     let exchange = crypto::start_and_complete(group, share.key_exchange)?;
     let random = crypto::random(config.provider())?;
 
@@ -236,11 +293,13 @@ fn send_flight(
         put_selected_version(out, ProtocolVersion::DTLS1_3);
         let entry = KeyShareEntry { group: share.group, key_exchange: &exchange.pub_key };
         put_extension(out, ExtensionType::KEY_SHARE, |out| entry.put(out));
+        proof.put_psk(out);
     });
     out.send(Epoch::PLAINTEXT, HandshakeType::SERVER_HELLO, body, &mut transcript)?;
 
+    let (early, proof) = proof.start(suite);
     let log = SecretLog { key_log: config.key_log(), client_random: hello.random };
-    let schedule = EarlySchedule::new(suite).into_handshake(exchange.secret.secret_bytes())?;
+    let schedule = early.into_handshake(exchange.secret.secret_bytes())?;
     let hash = transcript.current_hash();
     let client_secret = schedule.traffic_secret(Role::Client, &hash, log)?;
     let server_secret = schedule.traffic_secret(Role::Server, &hash, log)?;
@@ -248,14 +307,11 @@ fn send_flight(
     out.push(Effect::InstallRead { epoch: HANDSHAKE_EPOCH, keys: client_secret.keys() });
 
     send_encrypted_extensions(&config, hello, protocol.as_deref(), &mut transcript, out)?;
-    send_certificate_request(&config, &mut transcript, out)?;
-    send_certificate(&certified.cert, &mut transcript, out)?;
-    let content = signature::certificate_verify_content(Role::Server, &transcript.current_hash());
     let negotiated = Box::new(Negotiated {
         version: ProtocolVersion::DTLS1_3,
         cipher_suite: suite.id,
         group: share.group,
-        signature_scheme: signer.scheme().into(),
+        signature_scheme: proof.scheme(),
         protocol,
         server_name: server_name(hello).map(str::to_owned),
         peer: PeerCredentials::default(),
@@ -263,9 +319,9 @@ fn send_flight(
         kind: HandshakeKind::Full,
         authenticated: config.now().as_secs(),
     });
-    let client_random = *hello.random;
-    let next = Unsigned { config, transcript, schedule, client_secret, server_secret, client_random, negotiated };
-    pending::sign(certified, signer.as_ref(), content, next, out)
+    let tickets = TicketsWanted::by(hello);
+    let client = ClientFacts { random: *hello.random, tickets };
+    Unsigned { config, transcript, schedule, client_secret, server_secret, client, negotiated }.prove(proof, out)
 }
 
 /// The flight up to the server's Certificate is prepared.
@@ -275,36 +331,60 @@ pub(super) struct Unsigned {
     schedule: HandshakeSchedule,
     client_secret: HandshakeTrafficSecret,
     server_secret: HandshakeTrafficSecret,
-    client_random: Random,
+    client: ClientFacts,
     negotiated: Box<Negotiated>,
 }
 
+/// What of the ClientHello is needed after it.
+struct ClientFacts {
+    random: Random,
+    tickets: TicketsWanted,
+}
+
 impl Unsigned {
-    /// The server's Finished (RFC 8446 §4.4.4), and what is expected then.
-    fn finish(self, out: &mut Outbox) -> Result<State, Error> {
-        let Self { config, mut transcript, schedule, client_secret, server_secret, client_random, negotiated } = self;
+    /// The server shows who it is, and asks who the client is, unless both follow from a session (RFC 8446 §2.2).
+    fn prove(mut self, proof: ServerProof, out: &mut Outbox) -> Result<State, Error> {
+        match proof {
+            ServerProof::Certificate(certified, signer) => {
+                send_certificate_request(&self.config, &mut self.transcript, out)?;
+                send_certificate(&certified.cert, &mut self.transcript, out)?;
+                let content = signature::certificate_verify_content(Role::Server, &self.transcript.current_hash());
+                pending::sign(certified, signer.as_ref(), content, self, out)
+            }
+            ServerProof::Session(session) => {
+                let client = Authenticated::resumed(*session);
+                let progress = self.finish(out)?;
+                let client = Client::Authenticated(client);
+                Ok(State::ExpectClientFinished13(Box::new(ExpectFinished { progress, client })))
+            }
+        }
+    }
+
+    /// The server's Finished (RFC 8446 §4.4.4).
+    fn finish(self, out: &mut Outbox) -> Result<Progress, Error> {
+        let Self { config, mut transcript, schedule, client_secret, server_secret, client, negotiated } = self;
         let verify_data = server_secret.verify_data(&transcript.current_hash())?.as_ref().to_vec();
         out.send(HANDSHAKE_EPOCH, HandshakeType::FINISHED, verify_data, &mut transcript)?;
-        let log = SecretLog { key_log: config.key_log(), client_random: &client_random };
+        let log = SecretLog { key_log: config.key_log(), client_random: &client.random };
         let secrets = ApplicationSecrets::derive(schedule, &transcript.current_hash(), log)?;
         out.push(Effect::InstallWrite { epoch: APPLICATION_EPOCH, keys: secrets.server.keys() });
-        let progress = Progress { transcript, client_secret, secrets, negotiated };
-        Ok(match config.client_auth() {
-            ClientAuth::None => {
-                let client = Client::without_certificate(&config)?;
-                State::ExpectClientFinished13(Box::new(ExpectFinished { progress, client }))
-            }
-            ClientAuth::Optional | ClientAuth::Required => {
-                State::ExpectClientCertificate13(Box::new(ExpectCertificate { config, progress }))
-            }
-        })
+        Ok(Progress { config, transcript, client_secret, secrets, negotiated, tickets: client.tickets })
     }
 }
 
 impl AfterSignature for Unsigned {
     fn signed(mut self, signed: &DigitallySigned<'_>, out: &mut Outbox) -> Result<State, Error> {
         send_certificate_verify(signed, &mut self.transcript, out)?;
-        self.finish(out)
+        let progress = self.finish(out)?;
+        Ok(match progress.config.client_auth() {
+            ClientAuth::None => {
+                let client = Client::without_certificate(&progress.config)?;
+                State::ExpectClientFinished13(Box::new(ExpectFinished { progress, client }))
+            }
+            ClientAuth::Optional | ClientAuth::Required => {
+                State::ExpectClientCertificate13(Box::new(ExpectCertificate { progress }))
+            }
+        })
     }
 
     fn later(self) -> OnceSigned {
@@ -352,37 +432,38 @@ const REQUEST_EXTENSIONS: &[ExtensionType] =
 
 /// What every state after the server's flight needs.
 struct Progress {
+    config: Arc<ServerConfig>,
     transcript: Transcript,
     client_secret: HandshakeTrafficSecret,
     secrets: ApplicationSecrets,
     negotiated: Box<Negotiated>,
+    tickets: TicketsWanted,
 }
 
 /// The client was asked for a certificate.
 pub(super) struct ExpectCertificate {
-    config: Arc<ServerConfig>,
     progress: Progress,
 }
 
 impl ExpectCertificate {
     pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
-        let Self { config, mut progress } = self;
+        let Self { mut progress } = self;
         let message = input.expect(HandshakeType::CERTIFICATE)?;
         let certificate = read_certificate(message.body, |ty| REQUEST_EXTENSIONS.contains(&ty))?;
         progress.transcript.add(&message);
         if certificate.chain.is_empty() {
-            let client = Client::without_certificate(&config)?;
+            let client = Client::without_certificate(&progress.config)?;
             return Ok(State::ExpectClientFinished13(Box::new(ExpectFinished { progress, client })));
         }
-        let judged = TrustedChain::verify(&certificate.chain, |chain| config.verify_client(chain))?;
-        Ok(pending::go_on(judged, Self { config, progress }))
+        let judged = TrustedChain::verify(&certificate.chain, |chain| progress.config.verify_client(chain))?;
+        Ok(pending::go_on(judged, Self { progress }))
     }
 }
 
 impl AfterVerdict for ExpectCertificate {
     fn trusted(self, trusted: TrustedChain) -> State {
-        let Self { config, progress } = self;
-        State::ExpectClientCertificateVerify13(Box::new(ExpectCertificateVerify { config, progress, trusted }))
+        let Self { progress } = self;
+        State::ExpectClientCertificateVerify13(Box::new(ExpectCertificateVerify { progress, trusted }))
     }
 
     fn later(self) -> OnceJudged {
@@ -392,16 +473,15 @@ impl AfterVerdict for ExpectCertificate {
 
 /// The client's chain is trusted; now the client must prove that it is its own.
 pub(super) struct ExpectCertificateVerify {
-    config: Arc<ServerConfig>,
     progress: Progress,
     trusted: TrustedChain,
 }
 
 impl ExpectCertificateVerify {
     pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
-        let Self { config, mut progress, trusted } = self;
+        let Self { mut progress, trusted } = self;
         let message = input.expect(HandshakeType::CERTIFICATE_VERIFY)?;
-        let (provider, offered) = (config.provider(), config.signature_schemes());
+        let (provider, offered) = (progress.config.provider(), progress.config.signature_schemes());
         let client = trusted.verify_signature(Role::Client, provider, offered, &progress.transcript, message.body)?;
         progress.transcript.add(&message);
         let client = Client::Authenticated(client);
@@ -433,16 +513,28 @@ pub(super) struct ExpectFinished {
 
 impl ExpectFinished {
     pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
-        let Self { progress: Progress { transcript, client_secret, secrets, mut negotiated }, client } = self;
+        let Self { progress, client } = self;
+        let Progress { config, mut transcript, client_secret, secrets, mut negotiated, tickets } = progress;
         let message = input.expect(HandshakeType::FINISHED)?;
         let expected = client_secret.verify_data(&transcript.current_hash())?;
         let finished = verify_finished(expected.as_ref(), message.body)?;
+        transcript.add(&message);
         if let Client::Authenticated(client) = client {
+            negotiated.kind = client.kind();
+            negotiated.authenticated = client.time(config.now());
             negotiated.peer = client.into_peer();
         }
+        let negotiated: Arc<Negotiated> = negotiated.into();
         out.push(Effect::InstallRead { epoch: APPLICATION_EPOCH, keys: secrets.client.keys() });
         out.push(Effect::AcknowledgeNow);
-        out.push(Effect::Complete(Arc::from(negotiated)));
-        Ok(State::Established13(Box::new(Established13::server(secrets, finished))))
+        out.push(Effect::Complete(negotiated.clone()));
+        let sent = match tickets {
+            TicketsWanted::Yes => {
+                let secret = secrets.resumption(&transcript.current_hash())?;
+                send_tickets(&config, &negotiated, &secret, out)?
+            }
+            TicketsWanted::No => Tickets::NotSent,
+        };
+        Ok(State::Established13(Box::new(Established13::server(secrets, sent, finished))))
     }
 }

@@ -3,8 +3,6 @@
 //!
 //! A session that cannot be had or used is as good as none: a full handshake follows, and never an error.
 
-#![expect(dead_code, reason = "the server resumes with the next steps")]
-
 use super::negotiate::{Negotiated, server_name};
 use crate::config::{ServerConfig, SessionContext, SessionState, SessionTimes, session_bytes};
 use crate::crypto::{self, prf::Derivation, secret::Secret};
@@ -30,6 +28,7 @@ impl ResumableSession {
     }
 
     /// The session that is kept under this id, as it stays (RFC 5246 §7.3).
+    #[expect(dead_code, reason = "session ids are DTLS 1.2's")]
     pub(super) fn find(
         config: &ServerConfig,
         id: &[u8],
@@ -71,10 +70,6 @@ impl ResumableSession {
             || !config.reverifies_on_resumption()
             || matches!(config.verify_client(certificates), Ok(Judgement::Accepted(_)));
         (fits && trusted).then_some(Self(state))
-    }
-
-    pub(super) const fn state(&self) -> &SessionState {
-        &self.0
     }
 
     pub(super) fn into_state(self) -> SessionState {

@@ -124,10 +124,9 @@ impl Transcript {
 
     /// The hash of everything so far and `bytes`, which are not added: a truncated ClientHello, for its binders
     /// (RFC 8446 §4.2.11.2).
-    #[cfg(test)]
-    pub(crate) fn hash_with(&self, bytes: &[u8]) -> Output {
+    pub(crate) fn hash_with(&self, bytes: &[&[u8]]) -> Output {
         let mut context = self.context.fork();
-        context.update(bytes);
+        bytes.iter().for_each(|bytes| context.update(bytes));
         context.finish()
     }
 
@@ -197,7 +196,10 @@ mod tests {
         let transcript = buffer.start(sha256(), TranscriptForm::Dtls13, Retention::HashOnly);
         assert_eq!(transcript.messages(), None);
         assert_eq!(transcript.current_hash().as_ref(), sha256().hash(b"\x0e\0\0\0\x01\0\0\x05hello").as_ref());
-        assert_eq!(transcript.hash_with(b"more").as_ref(), sha256().hash(b"\x0e\0\0\0\x01\0\0\x05hellomore").as_ref());
+        assert_eq!(
+            transcript.hash_with(&[b"mo", b"re"]).as_ref(),
+            sha256().hash(b"\x0e\0\0\0\x01\0\0\x05hellomore").as_ref()
+        );
     }
 
     #[test]

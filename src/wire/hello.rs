@@ -8,6 +8,7 @@ use super::extensions::{
     self, Extensions, KeyShareEntry, KeyShares, List16, ProtocolNames, read_cookie, read_list8, read_server_name,
     read_supported_versions,
 };
+use super::pre_shared_key::{OfferedPsks, read_modes};
 
 /// The 32 octets of a hello's random.
 pub(crate) type Random = [u8; 32];
@@ -55,6 +56,8 @@ pub(crate) struct ClientExtensions<'a> {
     pub(crate) cookie: Option<&'a [u8]>,
     pub(crate) point_formats: Option<&'a [u8]>,
     pub(crate) renegotiation_info: Option<&'a [u8]>,
+    pub(crate) psk_modes: Option<&'a [u8]>,
+    pub(crate) pre_shared_key: Option<OfferedPsks<'a>>,
 }
 
 impl<'a> ClientHello<'a> {
@@ -100,6 +103,8 @@ impl<'a> ClientExtensions<'a> {
             cookie: block.parse(ExtensionType::COOKIE, read_cookie)?,
             point_formats: block.parse(ExtensionType::EC_POINT_FORMATS, read_list8)?,
             renegotiation_info: block.parse(ExtensionType::RENEGOTIATION_INFO, Reader::vec8)?,
+            psk_modes: block.parse(ExtensionType::PSK_KEY_EXCHANGE_MODES, read_modes)?,
+            pre_shared_key: block.parse(ExtensionType::PRE_SHARED_KEY, OfferedPsks::read)?,
         })
     }
 }
@@ -170,6 +175,11 @@ impl<'a> ServerHello<'a> {
     /// key_share of a HelloRetryRequest: a group alone (RFC 8446 §4.2.8).
     pub(crate) fn selected_group(&self) -> Result<Option<NamedGroup>, Malformed> {
         self.extensions.parse(ExtensionType::KEY_SHARE, |r| r.u16().map(NamedGroup))
+    }
+
+    /// selected_identity of a ServerHello (RFC 8446 §4.2.11).
+    pub(crate) fn selected_identity(&self) -> Result<Option<u16>, Malformed> {
+        self.extensions.parse(ExtensionType::PRE_SHARED_KEY, Reader::u16)
     }
 
     pub(crate) fn cookie(&self) -> Result<Option<&'a [u8]>, Malformed> {

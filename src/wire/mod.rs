@@ -13,6 +13,7 @@ pub(crate) mod handshake;
 pub(crate) mod hello;
 pub(crate) mod key_exchange;
 pub(crate) mod post_handshake;
+pub(crate) mod pre_shared_key;
 pub(crate) mod record;
 
 pub use alert::AlertDescription;

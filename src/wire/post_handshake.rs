@@ -1,6 +1,6 @@
 //! What follows a handshake: KeyUpdate and NewSessionTicket (RFC 8446 §4.6, RFC 9147 §8, RFC 5077 §3.3).
 
-use super::codec::{Malformed, Reader};
+use super::codec::{Malformed, Put, Reader};
 use super::extensions::Extensions;
 
 /// Whether the sender of a KeyUpdate asks for one in return (RFC 8446 §4.6.3).
@@ -34,18 +34,33 @@ impl KeyUpdateRequest {
     }
 }
 
-/// A well-formed DTLS 1.3 NewSessionTicket (RFC 8446 §4.6.1). Sessions are not resumed, so nothing of it is kept.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NewSessionTicket13;
+/// A DTLS 1.3 NewSessionTicket (RFC 8446 §4.6.1). Its extensions are of no use here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NewSessionTicket13<'a> {
+    /// Seconds.
+    pub(crate) lifetime: u32,
+    pub(crate) age_add: u32,
+    pub(crate) nonce: &'a [u8],
+    pub(crate) ticket: &'a [u8],
+}
 
-impl NewSessionTicket13 {
-    pub(crate) fn read(body: &[u8]) -> Result<Self, Malformed> {
+impl<'a> NewSessionTicket13<'a> {
+    pub(crate) fn read(body: &'a [u8]) -> Result<Self, Malformed> {
         let mut r = Reader::new(body);
-        let (_lifetime, _age_add, _nonce) = (r.u32()?, r.u32()?, r.vec8()?);
-        let ticket = r.vec16()?;
+        let message = Self { lifetime: r.u32()?, age_add: r.u32()?, nonce: r.vec8()?, ticket: r.vec16()? };
         Extensions::read(&mut r)?;
         r.finish()?;
-        if ticket.is_empty() { Err(Malformed::BadLength) } else { Ok(Self) }
+        if message.ticket.is_empty() { Err(Malformed::BadLength) } else { Ok(message) }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.ticket.len().saturating_add(32));
+        out.put(&self.lifetime.to_be_bytes());
+        out.put(&self.age_add.to_be_bytes());
+        out.put_vec::<1>(|out| out.put(self.nonce));
+        out.put_vec::<2>(|out| out.put(self.ticket));
+        out.put_vec::<2>(|_| ());
+        out
     }
 }
 
@@ -64,7 +79,12 @@ mod tests {
     #[test]
     fn tickets_must_not_be_empty() {
         let ticket = [0, 0, 0, 1, 0, 0, 0, 2, 1, 9, 0, 1, 7, 0, 0];
-        assert!(NewSessionTicket13::read(&ticket).is_ok());
+        let read = NewSessionTicket13::read(&ticket).unwrap();
+        assert_eq!(read, NewSessionTicket13 { lifetime: 1, age_add: 2, nonce: &[9], ticket: &[7] });
+        assert_eq!(read.encode(), ticket);
+        for end in 0..ticket.len() {
+            assert!(NewSessionTicket13::read(&ticket[..end]).is_err(), "cut at {end}");
+        }
         let empty = [0, 0, 0, 1, 0, 0, 0, 2, 1, 9, 0, 0, 0, 0];
         assert!(NewSessionTicket13::read(&empty).is_err());
     }

@@ -1,7 +1,8 @@
 //! The kinds of handshakes: every scenario is written once and run for all of them.
 
 use crate::pki::{Chain, FixedTime, Identity};
-use crate::provider::{End, provider};
+use crate::provider::{End, provider, reseed};
+use crate::sessions::resume;
 use rustls::server::WebPkiClientVerifier;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -18,6 +19,8 @@ pub(crate) enum Shape {
     LongChains,
     /// The server wants another group than the client's first (DTLS 1.3).
     Retry,
+    /// A session is resumed, and the client gets new ones; in every other shape it asks for none.
+    Resumed,
 }
 
 /// A handshake, ready to be run any number of times.
@@ -41,7 +44,10 @@ pub(crate) fn all() -> &'static [Kind] {
     static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {
         let shapes: [(ProtocolVersion, &[Shape]); 2] = [
             (ProtocolVersion::DTLS1_2, &[Shape::ServerAuth, Shape::MutualAuth, Shape::LongChains]),
-            (ProtocolVersion::DTLS1_3, &[Shape::ServerAuth, Shape::MutualAuth, Shape::LongChains, Shape::Retry]),
+            (
+                ProtocolVersion::DTLS1_3,
+                &[Shape::ServerAuth, Shape::MutualAuth, Shape::LongChains, Shape::Retry, Shape::Resumed],
+            ),
         ];
         let each = |(version, shapes): (ProtocolVersion, &'static [Shape])| {
             shapes.iter().flat_map(move |shape| [256, 1200].map(|mtu| Kind::new(version, *shape, mtu)))
@@ -90,6 +96,8 @@ impl Kind {
         let mut transport = TransportConfig::new();
         transport.set_mtu(mtu).expect("an MTU above the floor");
         tune(&mut transport);
+        // What a configuration draws does not depend on what this thread has drawn before.
+        reseed(0);
         let length = if shape == Shape::LongChains { Chain::Long } else { Chain::Short };
         let (servers, clients) = (Identity::new(1, length), Identity::new(2, length));
 
@@ -97,17 +105,17 @@ impl Kind {
             ClientConfig::builder_with_provider(provider(End::Client)).with_root_certificates(servers.roots.clone());
         let client = client.expect("roots");
         let mut client = match shape {
-            Shape::ServerAuth | Shape::Retry => client.with_no_client_auth(),
+            Shape::ServerAuth | Shape::Retry | Shape::Resumed => client.with_no_client_auth(),
             Shape::MutualAuth | Shape::LongChains => {
                 client.with_client_auth_cert(clients.chain.clone(), clients.key()).expect("the client's certificate")
             }
         };
         client.set_versions(&[version]).expect("a version");
-        client.set_time_provider(Arc::new(FixedTime)).set_transport(transport.clone());
+        client.set_time_provider(Arc::new(FixedTime)).set_transport(transport.clone()).set_session_capacity(0);
 
         let server = ServerConfig::builder_with_provider(provider(End::Server));
         let server = match shape {
-            Shape::ServerAuth | Shape::Retry => server.with_no_client_auth(),
+            Shape::ServerAuth | Shape::Retry | Shape::Resumed => server.with_no_client_auth(),
             Shape::MutualAuth | Shape::LongChains => {
                 let verifier =
                     WebPkiClientVerifier::builder_with_provider(clients.roots.clone(), provider(End::Server));
@@ -121,6 +129,10 @@ impl Kind {
             server.set_groups(&[NamedGroup::SECP256R1]).expect("a group");
         }
         server.set_time_provider(Arc::new(FixedTime)).set_transport(transport);
-        Self { version, shape, mtu, client: Arc::new(client), server: Arc::new(server) }
+        let server = Arc::new(server);
+        if shape == Shape::Resumed {
+            resume(&mut client, &server);
+        }
+        Self { version, shape, mtu, client: Arc::new(client), server }
     }
 }

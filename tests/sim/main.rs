@@ -21,3 +21,4 @@ mod pending;
 mod pki;
 mod post_handshake;
 mod provider;
+mod sessions;

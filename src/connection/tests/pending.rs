@@ -143,7 +143,7 @@ fn each_answer_lets_the_handshake_go_on() {
             assert!(wait.end(&mut pair).pending().is_none());
             pair.run();
             assert!(is_done(&mut pair), "{version:?} {wait:?}");
-            assert_eq!(events(wait.end(&mut pair)), [Event::HandshakeComplete]);
+            assert_eq!(events(wait.end(&mut pair)).first(), Some(&Event::HandshakeComplete));
             let data = send(&mut pair.client, b"data", now);
             assert_eq!(give(&mut pair.server, &data, now), Ok(vec![b"data".to_vec()]));
         }

@@ -120,9 +120,13 @@ pub(super) type Failure = (Role, Error);
 
 impl Pair {
     pub(super) fn new(setup: &Setup) -> Self {
-        let name = ServerName::try_from(setup.name).unwrap();
-        let client = Handshake::client(client_config(setup), Some(name)).unwrap();
-        let server = Handshake::server(server_config(setup));
+        Self::between(client_config(setup), server_config(setup), setup.name)
+    }
+
+    /// Two ends whose configurations may have been in use before.
+    pub(super) fn between(client: Arc<ClientConfig>, server: Arc<ServerConfig>, name: &'static str) -> Self {
+        let client = Handshake::client(client, Some(ServerName::try_from(name).unwrap())).unwrap();
+        let server = Handshake::server(server);
         Self { client: End::new(Role::Client, client), server: End::new(Role::Server, server) }
     }
 
@@ -196,7 +200,7 @@ pub(super) fn altered(
     })
 }
 
-fn client_config(setup: &Setup) -> Arc<ClientConfig> {
+pub(super) fn client_config(setup: &Setup) -> Arc<ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_root_certificates(roots(setup)).unwrap();
     let mut config = match setup.client_certificate.map(|kind| PKI.of(kind)) {
@@ -227,6 +231,8 @@ pub(super) fn server_config(setup: &Setup) -> Arc<ServerConfig> {
     config.set_groups(&setup.server_groups).unwrap();
     config.set_alpn_protocols(octets(&setup.server_protocols)).unwrap();
     config.set_server_name_acknowledgement(setup.name_acknowledgement);
+    // The tests of resumption want them.
+    config.set_ticket_count(0);
     Arc::new(config)
 }
 
