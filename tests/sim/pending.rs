@@ -34,7 +34,7 @@ impl Slow {
         let client = client.with_pending_verification().expect("a provider");
         let mut client = client.with_external_key(clients.chain.clone(), SCHEMES).expect("a key of that kind");
         client.set_versions(&[version]).expect("a version").set_transport(transport.clone());
-        client.set_time_provider(Arc::new(FixedTime));
+        client.set_time_provider(Arc::new(FixedTime)).set_session_capacity(0);
         let server = ServerConfig::builder_with_provider(provider(End::Server)).with_pending_verification();
         let server = server.expect("a provider").with_external_key(servers.chain.clone(), SCHEMES);
         let mut server = server.expect("a key of that kind");
