@@ -46,6 +46,8 @@
 //!   (RFC 8446 §7.1; the prefix "dtls13" has six).
 //! * The key usage of the peer's certificate is its verifier's business: rustls' do not look at it (RFC 8446 §4.4.2.2 wants
 //!   digitalSignature where the extension is present), and nothing here does.
+//! * An application that asks for it may export keying material of a DTLS 1.2 association without extended master secret
+//!   (RFC 7627 §5.4 has that disabled).
 //! * A flight is sent in one burst, however long (RFC 9147 §5.8.3 suggests ten records).
 
 #![forbid(unsafe_code)]

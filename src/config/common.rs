@@ -23,6 +23,12 @@ pub enum ExtendedMasterSecret {
     Required,
     /// It is used where the peer has it: for old peers. Exporters are refused without it (RFC 7627 §5.4).
     Optional,
+    /// The same, and keying material is exported without it too: for DTLS-SRTP with old peers. Whoever gets both ends to
+    /// shake hands with himself can give them the same keys (RFC 7627 §1), so nothing that is exported may
+    /// authenticate anyone.
+    ///
+    /// Deviation: RFC 7627 §5.4 has exporters disabled then.
+    OptionalWithExporters,
 }
 
 /// The shared part of both configurations.

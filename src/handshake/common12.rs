@@ -28,7 +28,7 @@ pub(super) const PROTECTED_EPOCH: Epoch = Epoch(1);
 pub(super) fn derivation(peer: &Extensions<'_>, policy: ExtendedMasterSecret) -> Result<Derivation, Error> {
     match (peer.flag(ExtensionType::EXTENDED_MASTER_SECRET)?, policy) {
         (true, _) => Ok(Derivation::Extended),
-        (false, ExtendedMasterSecret::Optional) => Ok(Derivation::Legacy),
+        (false, ExtendedMasterSecret::Optional | ExtendedMasterSecret::OptionalWithExporters) => Ok(Derivation::Legacy),
         (false, ExtendedMasterSecret::Required) => Err(PeerIncompatible::ExtendedMasterSecretRequired.into()),
     }
 }

@@ -7,6 +7,7 @@ use super::schedule13::{
     ApplicationTrafficSecret, Exporter, HandshakeSchedule, MasterSchedule, ResumptionSecret, SecretLog,
 };
 use super::{APPLICATION_EPOCH, Direction, Effect, FlightEnd, Input, Outbox, State};
+use crate::config::ExtendedMasterSecret;
 use crate::crypto::Role;
 use crate::error::{Error, PeerMisbehaved};
 use crate::wire::{
@@ -41,8 +42,17 @@ impl Established12 {
     }
 
     /// RFC 5705 §4.
-    pub(super) fn export(&self, label: &[u8], context: Option<&[u8]>, out: &mut [u8]) -> Result<(), Error> {
-        self.master.export(label, context, out)
+    pub(super) fn export(
+        &self,
+        label: &[u8],
+        context: Option<&[u8]>,
+        out: &mut [u8],
+        policy: ExtendedMasterSecret,
+    ) -> Result<(), Error> {
+        match policy {
+            ExtendedMasterSecret::OptionalWithExporters => self.master.export_unbound(label, context, out),
+            ExtendedMasterSecret::Required | ExtendedMasterSecret::Optional => self.master.export(label, context, out),
+        }
     }
 }
 

@@ -34,7 +34,7 @@ mod vectors;
 pub use negotiate::{HandshakeKind, HelloRetryRequest, Negotiated};
 pub use pending::Pending;
 
-use crate::config::{ClientConfig, ServerConfig};
+use crate::config::{ClientConfig, ExtendedMasterSecret, ServerConfig};
 use crate::crypto::suites::TrafficKeys;
 use crate::error::{ApiMisuse, Error, PeerMisbehaved};
 use crate::wire::{
@@ -51,6 +51,8 @@ use transcript::Transcript;
 pub(crate) struct Handshake {
     state: State,
     outbox: Outbox,
+    /// Whether a DTLS 1.2 association without extended master secret exports.
+    exporters: ExtendedMasterSecret,
 }
 
 /// What may happen to a handshake.
@@ -123,15 +125,16 @@ pub(crate) enum FlightEnd {
 impl Handshake {
     /// A client; its ClientHello is among the effects.
     pub(crate) fn client(config: Arc<ClientConfig>, name: Option<ServerName<'static>>) -> Result<Self, Error> {
-        let mut outbox = Outbox::new();
+        let (mut outbox, exporters) = (Outbox::new(), config.extended_master_secret());
         let state = client::start(config, name, &mut outbox)?;
-        Ok(Self { state, outbox })
+        Ok(Self { state, outbox, exporters })
     }
 
     /// A server that awaits a ClientHello.
     pub(crate) fn server(config: Arc<ServerConfig>) -> Self {
+        let exporters = config.extended_master_secret();
         let state = State::ExpectClientHello(server::ExpectClientHello::new(config));
-        Self { state, outbox: Outbox::new() }
+        Self { state, outbox: Outbox::new(), exporters }
     }
 
     /// One step. After an error the handshake is over, and nothing of what the failed step wanted is done; only
@@ -166,7 +169,7 @@ impl Handshake {
     /// Exports keying material of a completed handshake (RFC 5705, RFC 8446 §7.5).
     pub(crate) fn export(&self, label: &[u8], context: Option<&[u8]>, out: &mut [u8]) -> Result<(), Error> {
         match &self.state {
-            State::Established12(state) => state.export(label, context, out),
+            State::Established12(state) => state.export(label, context, out, self.exporters),
             State::Established13(state) => state.export(label, context, out),
             _ => Err(ApiMisuse::HandshakeNotComplete.into()),
         }

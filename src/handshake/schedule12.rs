@@ -137,7 +137,15 @@ impl MasterSecret {
     /// Exported keying material (RFC 5705 §4). No context and an empty one give different values.
     pub(crate) fn export(&self, label: &[u8], context: Option<&[u8]>, out: &mut [u8]) -> Result<(), Error> {
         // "it MUST disable [RFC5705]" (RFC 7627 §5.4).
-        if self.derivation == Derivation::Legacy || RESERVED_LABELS.contains(&label) {
+        if self.derivation == Derivation::Legacy {
+            return Err(ApiMisuse::ExporterUnavailable.into());
+        }
+        self.export_unbound(label, context, out)
+    }
+
+    /// The same, bound to the handshake or not: the application bears the risk.
+    pub(crate) fn export_unbound(&self, label: &[u8], context: Option<&[u8]>, out: &mut [u8]) -> Result<(), Error> {
+        if RESERVED_LABELS.contains(&label) {
             return Err(ApiMisuse::ExporterUnavailable.into());
         }
         let mut seed = concat(&self.randoms.client, &self.randoms.server).to_vec();

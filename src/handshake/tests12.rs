@@ -167,7 +167,27 @@ fn optional() -> Setup {
 /// RFC 7627 §5.2, §5.4: an old peer is served, and nothing is exported.
 #[test]
 fn an_old_peer_without_extended_master_secret() {
-    let mut pair = Pair::new(&optional());
+    let pair = without_extended_master_secret(&optional());
+    let misuse: Error = ApiMisuse::ExporterUnavailable.into();
+    for end in [&pair.client, &pair.server] {
+        assert!(end.negotiated.is_some());
+        assert_eq!(end.export(), Err(misuse.clone()));
+    }
+}
+
+/// Unless the application bears the risk.
+#[test]
+fn an_old_peer_may_be_given_exporters() {
+    let extended_master_secret = ExtendedMasterSecret::OptionalWithExporters;
+    let pair = without_extended_master_secret(&Setup { extended_master_secret, ..Setup::default() });
+    assert_eq!(pair.client.export().unwrap(), pair.server.export().unwrap());
+    // A peer that has it is bound as always.
+    let extended = established(&Setup { extended_master_secret, ..Setup::default() });
+    assert_ne!(extended.client.export().unwrap(), pair.client.export().unwrap());
+}
+
+fn without_extended_master_secret(setup: &Setup) -> Pair {
+    let mut pair = Pair::new(setup);
     let mut hello = pair.client.take().remove(0);
     if let Sent::Message(_, message) = &mut hello {
         rename(&mut message.body, client_extensions, ExtensionType::EXTENDED_MASTER_SECRET, 0xfafa);
@@ -192,11 +212,7 @@ fn an_old_peer_without_extended_master_secret() {
     let flight = give(flight, Role::Client);
     let flight = give(flight, Role::Server);
     assert!(give(flight, Role::Client).is_empty());
-    let misuse: Error = ApiMisuse::ExporterUnavailable.into();
-    for end in [&pair.client, &pair.server] {
-        assert!(end.negotiated.is_some());
-        assert_eq!(end.export(), Err(misuse.clone()));
-    }
+    pair
 }
 
 /// RFC 5746 §3.6: the signalling suite is answered like the extension; what was not offered is not answered.

@@ -138,6 +138,11 @@ fn nothing_is_exported_without_extended_master_secret() {
     let unavailable = Err(ApiMisuse::ExporterUnavailable.into());
     assert_eq!(master(Derivation::Legacy).export(b"EXPERIMENTAL-test", None, &mut out), unavailable);
     assert_eq!(master(Derivation::Extended).export(b"EXPERIMENTAL-test", None, &mut out), Ok(()));
+    // Only an application that wants it so gets the same, and no label of the protocol's even then.
+    let mut unbound = [0; 16];
+    assert_eq!(master(Derivation::Legacy).export_unbound(b"EXPERIMENTAL-test", None, &mut unbound), Ok(()));
+    assert_eq!(out, unbound);
+    assert_eq!(master(Derivation::Legacy).export_unbound(b"key expansion", None, &mut unbound), unavailable);
 }
 
 /// RFC 5705 §4.
@@ -159,6 +164,19 @@ fn exporter_tells_labels_and_contexts_apart_and_refuses_the_protocols_own() {
     assert!(export(b"EXPERIMENTAL-a", Some(&[0; 65_535])).is_ok());
     assert_eq!(export(b"EXPERIMENTAL-a", Some(&[0; 65_536])), Err(ApiMisuse::ExportTooLong.into()));
     assert_eq!(master.export(b"EXPERIMENTAL-a", None, &mut []), Ok(()));
+}
+
+/// RFC 5705 §4: PRF(master_secret, label, client_random + server_random + context_value_length + context_value)[length].
+#[test]
+fn exporter_of_rfc5705() {
+    let master = master(Derivation::Extended);
+    for (context, tail) in [(None, &b""[..]), (Some(&b""[..]), b"\0\0"), (Some(b"con"), b"\0\x03con")] {
+        let seed = [&[1; 32][..], &[2; 32], tail].concat();
+        let (mut exported, mut expected) = ([0; 99], [0; 99]);
+        prf::expand(master.suite.prf, &[3; 48], b"EXPERIMENTAL-a", &seed, &mut expected).unwrap();
+        master.export(b"EXPERIMENTAL-a", context, &mut exported).unwrap();
+        assert_eq!(exported, expected, "{context:?}");
+    }
 }
 
 #[test]
