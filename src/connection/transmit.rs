@@ -7,11 +7,7 @@ use crate::flight::Acks;
 use crate::handshake::{FlightEnd, Input};
 use crate::record::{LimitState, Sealed};
 use crate::wire::{
-    AlertDescription,
-    ack::{Epoch, write_ack},
-    alert::Alert,
-    enums::ContentType,
-    post_handshake::KeyUpdateRequest,
+    AlertDescription, ack::write_ack, alert::Alert, enums::ContentType, post_handshake::KeyUpdateRequest,
 };
 use std::fmt;
 use std::ops::Range;

@@ -1,12 +1,13 @@
-//! The kinds of handshakes: every scenario is written once and run for all of them.
+//! The kinds of handshakes: every scenario is written once and run for all of them. [`SHAPES`] is the one list to extend.
 
 use crate::pki::{Chain, FixedTime, Identity};
 use crate::provider::{End, provider, reseed};
 use crate::sessions::resume;
+use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
-use udtls::{ClientConfig, NamedGroup, ProtocolVersion, ServerConfig, TransportConfig};
+use udtls::{ClientConfig, KeyShares, NamedGroup, ProtocolVersion, ServerConfig, TransportConfig};
 
 /// What distinguishes a handshake on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,12 +16,56 @@ pub(crate) enum Shape {
     ServerAuth,
     /// Both do.
     MutualAuth,
-    /// Both do, and neither chain fits a datagram.
+    /// Both do, and neither chain fits a datagram: the server's has 12 kB, the client's 3 kB.
     LongChains,
     /// The server wants another group than the client's first (DTLS 1.3).
     Retry,
+    /// The client's first share is of X25519MLKEM768, and its ClientHello fits no datagram (DTLS 1.3).
+    Hybrid,
+    /// The server wants X25519MLKEM768, of which the client has shown no share (DTLS 1.3).
+    RetryHybrid,
     /// A session is resumed, and the client gets new ones; in every other shape it asks for none.
     Resumed,
+}
+
+/// The shapes that each version has.
+const SHAPES: [(ProtocolVersion, &[Shape]); 2] = [
+    (ProtocolVersion::DTLS1_2, &[Shape::ServerAuth, Shape::MutualAuth, Shape::LongChains]),
+    (
+        ProtocolVersion::DTLS1_3,
+        &[
+            Shape::ServerAuth,
+            Shape::MutualAuth,
+            Shape::LongChains,
+            Shape::Retry,
+            Shape::Hybrid,
+            Shape::RetryHybrid,
+            Shape::Resumed,
+        ],
+    ),
+];
+
+/// Octets of UDP payload.
+const MTUS: [usize; 3] = [256, 576, 1200];
+
+impl Shape {
+    pub(crate) const fn shows_both_certificates(self) -> bool {
+        matches!(self, Self::MutualAuth | Self::LongChains)
+    }
+
+    /// Whether it takes a round trip more.
+    pub(crate) const fn is_retried(self) -> bool {
+        matches!(self, Self::Retry | Self::RetryHybrid)
+    }
+
+    /// How many lost datagrams are counted out, in every combination: of a chain of 12 kB in short datagrams two.
+    pub(crate) const fn losses(self) -> usize {
+        if matches!(self, Self::LongChains) { 2 } else { 3 }
+    }
+
+    const fn chains(self) -> [Chain; 2] {
+        if matches!(self, Self::LongChains) { [Chain::Long, Chain::VeryLong] } else { [Chain::Short, Chain::Short] }
+    }
 }
 
 /// A handshake, ready to be run any number of times.
@@ -41,20 +86,30 @@ impl fmt::Display for Kind {
 
 /// All kinds: versions × shapes × MTUs.
 pub(crate) fn all() -> &'static [Kind] {
+    static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| every(Kind::new));
+    &KINDS
+}
+
+/// The same with aws-lc-rs alone, which cannot be seeded: a run repeats in its decisions, and in its sizes but for the
+/// signatures'.
+pub(crate) fn with_aws_lc() -> &'static [Kind] {
     static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {
-        let shapes: [(ProtocolVersion, &[Shape]); 2] = [
-            (ProtocolVersion::DTLS1_2, &[Shape::ServerAuth, Shape::MutualAuth, Shape::LongChains]),
-            (
-                ProtocolVersion::DTLS1_3,
-                &[Shape::ServerAuth, Shape::MutualAuth, Shape::LongChains, Shape::Retry, Shape::Resumed],
-            ),
-        ];
-        let each = |(version, shapes): (ProtocolVersion, &'static [Shape])| {
-            shapes.iter().flat_map(move |shape| [256, 1200].map(|mtu| Kind::new(version, *shape, mtu)))
-        };
-        shapes.into_iter().flat_map(each).collect()
+        every(|version, shape, mtu| {
+            let own = |_| Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            Kind::with_provider(version, shape, mtu, own, |_| {})
+        })
     });
     &KINDS
+}
+
+fn every(make: impl Fn(ProtocolVersion, Shape, usize) -> Kind) -> Vec<Kind> {
+    let mut kinds = Vec::new();
+    for (version, shapes) in SHAPES {
+        for shape in shapes {
+            kinds.extend(MTUS.map(|mtu| make(version, *shape, mtu)));
+        }
+    }
+    kinds
 }
 
 /// One kind for each version: for what does not depend on the shape of the handshake.
@@ -64,33 +119,41 @@ pub(crate) fn plain() -> impl Iterator<Item = &'static Kind> {
 
 /// Runs a scenario for every kind, on as many threads as there are processors.
 pub(crate) fn for_all(scenario: impl Fn(&'static Kind) + Sync) {
-    for_each(&all().iter().collect::<Vec<_>>(), scenario);
+    for_each(&all().iter().collect::<Vec<_>>(), |kind| scenario(kind));
 }
 
-/// Runs a scenario for these kinds, on as many threads as there are processors.
-pub(crate) fn for_each(kinds: &[&'static Kind], scenario: impl Fn(&'static Kind) + Sync) {
+/// Runs a scenario for these kinds, on as many threads as there are processors, and returns what came of each.
+pub(crate) fn for_each<T: Send>(kinds: &[&'static Kind], scenario: impl Fn(&'static Kind) -> T + Sync) -> Vec<T> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let next = std::sync::atomic::AtomicUsize::new(0);
+    let results = std::sync::Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some(kind) = kinds.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-                    scenario(kind);
+                loop {
+                    let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    let Some(kind) = kinds.get(index) else { break };
+                    let result = scenario(kind);
+                    results.lock().expect("no scenario ends while it holds this").push((index, result));
                 }
             });
         }
     });
+    let mut results = results.into_inner().expect("all threads have ended");
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 impl Kind {
     pub(crate) fn new(version: ProtocolVersion, shape: Shape, mtu: usize) -> Self {
-        Self::with_transport(version, shape, mtu, |_| {})
+        Self::with_provider(version, shape, mtu, provider, |_| {})
     }
 
-    pub(crate) fn with_transport(
+    pub(crate) fn with_provider(
         version: ProtocolVersion,
         shape: Shape,
         mtu: usize,
+        provider: impl Fn(End) -> Arc<CryptoProvider>,
         tune: impl Fn(&mut TransportConfig),
     ) -> Self {
         let mut transport = TransportConfig::new();
@@ -98,36 +161,48 @@ impl Kind {
         tune(&mut transport);
         // What a configuration draws does not depend on what this thread has drawn before.
         reseed(0);
-        let length = if shape == Shape::LongChains { Chain::Long } else { Chain::Short };
-        let (servers, clients) = (Identity::new(1, length), Identity::new(2, length));
+        let [client_chain, server_chain] = shape.chains();
+        let (servers, clients) = (Identity::new(1, server_chain), Identity::new(2, client_chain));
 
         let client =
             ClientConfig::builder_with_provider(provider(End::Client)).with_root_certificates(servers.roots.clone());
         let client = client.expect("roots");
-        let mut client = match shape {
-            Shape::ServerAuth | Shape::Retry | Shape::Resumed => client.with_no_client_auth(),
-            Shape::MutualAuth | Shape::LongChains => {
-                client.with_client_auth_cert(clients.chain.clone(), clients.key()).expect("the client's certificate")
-            }
+        let mut client = if shape.shows_both_certificates() {
+            client.with_client_auth_cert(clients.chain.clone(), clients.key()).expect("the client's certificate")
+        } else {
+            client.with_no_client_auth()
         };
         client.set_versions(&[version]).expect("a version");
+        match shape {
+            // The cheapest first, and the hybrid last unless it is what the handshake is about.
+            Shape::Hybrid => {
+                client.set_groups(&[NamedGroup::X25519MLKEM768, NamedGroup::X25519]).expect("groups");
+                client.set_key_shares(KeyShares::HybridFirst).expect("a hybrid");
+            }
+            _ if version == ProtocolVersion::DTLS1_2 => {}
+            _ => {
+                let groups = [NamedGroup::X25519, NamedGroup::SECP256R1, NamedGroup::X25519MLKEM768];
+                client.set_groups(&groups).expect("groups");
+            }
+        }
         client.set_time_provider(Arc::new(FixedTime)).set_transport(transport.clone()).set_session_capacity(0);
 
         let server = ServerConfig::builder_with_provider(provider(End::Server));
-        let server = match shape {
-            Shape::ServerAuth | Shape::Retry | Shape::Resumed => server.with_no_client_auth(),
-            Shape::MutualAuth | Shape::LongChains => {
-                let verifier =
-                    WebPkiClientVerifier::builder_with_provider(clients.roots.clone(), provider(End::Server));
-                server.with_client_cert_verifier(verifier.build().expect("a verifier"))
-            }
+        let server = if shape.shows_both_certificates() {
+            let verifier = WebPkiClientVerifier::builder_with_provider(clients.roots.clone(), provider(End::Server));
+            server.with_client_cert_verifier(verifier.build().expect("a verifier"))
+        } else {
+            server.with_no_client_auth()
         };
         let server = server.expect("client authentication").with_single_cert(servers.chain.clone(), servers.key());
         let mut server = server.expect("the server's certificate");
         server.set_versions(&[version]).expect("a version");
-        if shape == Shape::Retry {
-            server.set_groups(&[NamedGroup::SECP256R1]).expect("a group");
-        }
+        let group = match shape {
+            Shape::Retry => NamedGroup::SECP256R1,
+            Shape::Hybrid | Shape::RetryHybrid => NamedGroup::X25519MLKEM768,
+            Shape::ServerAuth | Shape::MutualAuth | Shape::LongChains | Shape::Resumed => NamedGroup::X25519,
+        };
+        server.set_groups(&[group]).expect("a group");
         server.set_time_provider(Arc::new(FixedTime)).set_transport(transport);
         let server = Arc::new(server);
         if shape == Shape::Resumed {

@@ -47,7 +47,7 @@ fn clean_runs_complete_without_retransmission() {
         let one_way = Weather::default().latency;
         let ways = match (kind.version, kind.shape) {
             (udtls::ProtocolVersion::DTLS1_2, _) => 4,
-            (_, Shape::Retry) => 5,
+            (_, shape) if shape.is_retried() => 5,
             _ => 3,
         };
         check!(pair, figures.complete_at == one_way * ways, "no time is wasted");

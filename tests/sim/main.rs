@@ -9,6 +9,7 @@ mod bad_input;
 mod chaos;
 mod close;
 mod data;
+mod exchange;
 mod failure;
 mod kinds;
 mod ladder;

@@ -19,6 +19,19 @@ pub(crate) enum Chain {
     Short,
     /// Two of 1.5 kB: more than two datagrams at any MTU in use.
     Long,
+    /// Two of 6 kB.
+    VeryLong,
+}
+
+impl Chain {
+    /// Octets that each certificate has more than it needs.
+    const fn padding(self) -> usize {
+        match self {
+            Self::Short => 0,
+            Self::Long => 1200,
+            Self::VeryLong => 5600,
+        }
+    }
 }
 
 /// A chain with its key and what it is verified by.
@@ -46,8 +59,8 @@ impl Identity {
         let end = end_entity(length);
         let chain = match length {
             Chain::Short => vec![end.signed_by(&key, &root_issuer).expect("end entity").der().clone()],
-            Chain::Long => {
-                let middle_params = authority(&format!("sim intermediate {number}"), Chain::Long);
+            Chain::Long | Chain::VeryLong => {
+                let middle_params = authority(&format!("sim intermediate {number}"), length);
                 let middle = middle_params.signed_by(&middle_key, &root_issuer).expect("intermediate");
                 let middle_issuer = Issuer::new(middle_params, middle_key);
                 let end = end.signed_by(&key, &middle_issuer).expect("end entity");
@@ -73,9 +86,9 @@ fn params(name: &str, length: Chain) -> CertificateParams {
     let mut params = CertificateParams::new(vec![NAME.to_owned()]).expect("a valid name");
     params.distinguished_name.push(rcgen::DnType::CommonName, name);
     params.serial_number = Some(SerialNumber::from(1));
-    if length == Chain::Long {
+    if length != Chain::Short {
         // An extension of nobody's that verifiers skip.
-        let padding = vec![0x5A; 1200];
+        let padding = vec![0x5A; length.padding()];
         params.custom_extensions.push(CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99_999, 1], padding));
     }
     params

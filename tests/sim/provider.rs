@@ -1,29 +1,31 @@
-//! A `CryptoProvider` that gives the same octets for the same seed: X25519 and P-256 with seeded key pairs, and ECDSA with
+//! A `CryptoProvider` that gives the same octets for the same seed: seeded key pairs (`exchange.rs`), and ECDSA with
 //! deterministic nonces (RFC 6979) and signatures of one length. What is deterministic by nature is aws-lc-rs'.
 //!
 //! Each end draws from a stream of its own, so that what the network does to one does not change what the other draws.
-//! The streams belong to the thread: a test runs in one.
+//! The streams belong to the thread: a test runs in one. So does the memory of what was computed before: thousands of runs
+//! of one seed multiply and verify the same numbers.
 
+use crate::exchange::{Hybrid, P256, X25519};
 use p256::ecdsa::signature::hazmat::RandomizedPrehashSigner;
 use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::Generate;
-use p256::elliptic_curve::point::AffineCoordinates;
 use p256::elliptic_curve::sec1::ToSec1Point;
 use p256::pkcs8::{DecodePrivateKey, EncodePublicKey};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use rustls::crypto::{
-    ActiveKeyExchange, CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, SharedSecret, SupportedKxGroup,
-    aws_lc_rs,
+    CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, SupportedKxGroup, WebPkiSupportedAlgorithms, aws_lc_rs,
 };
-use rustls::pki_types::{PrivateKeyDer, SubjectPublicKeyInfoDer};
+use rustls::pki_types::{
+    AlgorithmIdentifier, InvalidSignature, PrivateKeyDer, SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer,
+};
 use rustls::sign::Signer;
-use rustls::{Error, NamedGroup, PeerMisbehaved, SignatureAlgorithm, SignatureScheme};
+use rustls::{Error, SignatureAlgorithm, SignatureScheme};
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// One of the two ends of an association.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,25 +57,53 @@ pub(crate) fn reseed(seed: u64) {
 
 /// The provider of one end.
 pub(crate) fn provider(end: End) -> Arc<CryptoProvider> {
-    let (secure_random, kx_groups): (_, [&'static dyn SupportedKxGroup; 2]) = match end {
-        End::Client => (&SeededRandom(End::Client), [&X25519(End::Client), &P256(End::Client)]),
-        End::Server => (&SeededRandom(End::Server), [&X25519(End::Server), &P256(End::Server)]),
+    let (secure_random, kx_groups): (_, [&'static dyn SupportedKxGroup; 3]) = match end {
+        End::Client => (&SeededRandom(End::Client), [&X25519(End::Client), &P256(End::Client), &Hybrid(End::Client)]),
+        End::Server => (&SeededRandom(End::Server), [&X25519(End::Server), &P256(End::Server), &Hybrid(End::Server)]),
     };
     Arc::new(CryptoProvider {
         kx_groups: kx_groups.to_vec(),
         secure_random,
         key_provider: &Keys,
+        signature_verification_algorithms: WebPkiSupportedAlgorithms {
+            all: &[&Verification],
+            mapping: &[(SignatureScheme::ECDSA_NISTP256_SHA256, &[&Verification])],
+        },
         ..aws_lc_rs::default_provider()
     })
 }
 
 thread_local! {
     static STREAMS: RefCell<[ChaCha8Rng; 2]> = RefCell::new(std::array::from_fn(|_| ChaCha8Rng::seed_from_u64(0)));
-    /// Signatures already made: the same octets come again in thousands of runs of one seed.
-    static SIGNATURES: RefCell<HashMap<[u8; 32], Vec<u8>>> = RefCell::default();
+    /// By a digest of what it was made of.
+    static COMPUTED: RefCell<HashMap<[u8; 32], Vec<u8>>> = RefCell::default();
 }
 
-fn with_stream<T>(end: End, draw: impl FnOnce(&mut ChaCha8Rng) -> T) -> T {
+/// What `compute` makes of these inputs, remembered.
+pub(crate) fn once(inputs: &[&[u8]], compute: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
+    let mut digest = Sha256::new();
+    for input in inputs {
+        digest.update(input.len().to_be_bytes());
+        digest.update(input);
+    }
+    let digest = digest.finalize().into();
+    if let Some(known) = COMPUTED.with_borrow(|computed| computed.get(&digest).cloned()) {
+        return known;
+    }
+    let new = compute();
+    COMPUTED.with_borrow_mut(|computed| {
+        if computed.len() >= MAX_COMPUTED {
+            computed.clear();
+        }
+        computed.insert(digest, new.clone());
+    });
+    new
+}
+
+/// More than all kinds of handshakes compute for one seed.
+const MAX_COMPUTED: usize = 4096;
+
+pub(crate) fn with_stream<T>(end: End, draw: impl FnOnce(&mut ChaCha8Rng) -> T) -> T {
     STREAMS.with_borrow_mut(|[client, server]| {
         draw(match end {
             End::Client => client,
@@ -92,81 +122,33 @@ impl SecureRandom for SeededRandom {
     }
 }
 
-/// RFC 7748, by x25519-dalek.
+/// ECDSA with P-256 and SHA-256, by aws-lc-rs.
 #[derive(Debug)]
-struct X25519(End);
+struct Verification;
 
-impl SupportedKxGroup for X25519 {
-    fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
-        let secret = with_stream(self.0, x25519_dalek::StaticSecret::random_from_rng);
-        let public = x25519_dalek::PublicKey::from(&secret);
-        Ok(Box::new(X25519Exchange { secret, public }))
+static P256_SHA256: LazyLock<&'static dyn SignatureVerificationAlgorithm> = LazyLock::new(|| {
+    let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+    let scheme = SignatureScheme::ECDSA_NISTP256_SHA256;
+    let found = algorithms.mapping.iter().find_map(|(mapped, list)| (*mapped == scheme).then(|| list.first().copied()));
+    found.flatten().expect("aws-lc-rs has P-256")
+});
+
+impl SignatureVerificationAlgorithm for Verification {
+    fn verify_signature(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
+        let verdict = once(&[b"verification", public_key, message, signature], || {
+            vec![u8::from(P256_SHA256.verify_signature(public_key, message, signature).is_ok())]
+        });
+        if verdict == [1] { Ok(()) } else { Err(InvalidSignature) }
     }
 
-    fn name(&self) -> NamedGroup {
-        NamedGroup::X25519
-    }
-}
-
-struct X25519Exchange {
-    secret: x25519_dalek::StaticSecret,
-    public: x25519_dalek::PublicKey,
-}
-
-impl ActiveKeyExchange for X25519Exchange {
-    fn complete(self: Box<Self>, peer_pub_key: &[u8]) -> Result<SharedSecret, Error> {
-        let peer: [u8; 32] = peer_pub_key.try_into().map_err(|_| BAD_SHARE)?;
-        let shared = self.secret.diffie_hellman(&peer.into());
-        if shared.was_contributory() { Ok(shared.as_bytes().as_slice().into()) } else { Err(BAD_SHARE) }
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        P256_SHA256.public_key_alg_id()
     }
 
-    fn pub_key(&self) -> &[u8] {
-        self.public.as_bytes()
-    }
-
-    fn group(&self) -> NamedGroup {
-        NamedGroup::X25519
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        P256_SHA256.signature_alg_id()
     }
 }
-
-/// The group that a HelloRetryRequest asks for.
-#[derive(Debug)]
-struct P256(End);
-
-impl SupportedKxGroup for P256 {
-    fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
-        let secret = with_stream(self.0, p256::NonZeroScalar::generate_from_rng);
-        let public = p256::PublicKey::from_secret_scalar(&secret).to_sec1_point(false).as_bytes().to_vec();
-        Ok(Box::new(P256Exchange { secret, public }))
-    }
-
-    fn name(&self) -> NamedGroup {
-        NamedGroup::secp256r1
-    }
-}
-
-struct P256Exchange {
-    secret: p256::NonZeroScalar,
-    public: Vec<u8>,
-}
-
-impl ActiveKeyExchange for P256Exchange {
-    fn complete(self: Box<Self>, peer_pub_key: &[u8]) -> Result<SharedSecret, Error> {
-        let peer = p256::PublicKey::from_sec1_bytes(peer_pub_key).map_err(|_| BAD_SHARE)?;
-        let shared = (peer.to_projective() * *self.secret).to_affine();
-        Ok(shared.x().as_slice().into())
-    }
-
-    fn pub_key(&self) -> &[u8] {
-        &self.public
-    }
-
-    fn group(&self) -> NamedGroup {
-        NamedGroup::secp256r1
-    }
-}
-
-const BAD_SHARE: Error = Error::PeerMisbehaved(PeerMisbehaved::InvalidKeyShare);
 
 /// Loads PKCS#8 keys of P-256.
 #[derive(Debug)]
@@ -212,11 +194,7 @@ impl SimKey {
     /// is taken, for a signature of one length makes flights of one length.
     fn sign_fixed(&self, message: &[u8]) -> Vec<u8> {
         let digest: [u8; 32] = Sha256::digest(message).into();
-        let mut memo = Sha256::new();
-        memo.update(&self.spki);
-        memo.update(digest);
-        let memo: [u8; 32] = memo.finalize().into();
-        SIGNATURES.with_borrow_mut(|known| known.entry(memo).or_insert_with(|| self.sign_digest(&digest)).clone())
+        once(&[b"signature", &self.spki, &digest], || self.sign_digest(&digest))
     }
 
     fn sign_digest(&self, digest: &[u8; 32]) -> Vec<u8> {
