@@ -47,6 +47,10 @@ pub enum Error {
     /// The application owed an answer ([`Connection::pending`](crate::Connection::pending)) for longer than a silent peer
     /// is waited for.
     Unanswered,
+    /// Another association with the same peer has taken the place of this one (RFC 6347 §4.2.8, RFC 9147 §5.11).
+    Replaced,
+    /// A half-open handshake that had to make way for others: an endpoint keeps no more than it may.
+    Evicted,
     /// Never ends an association. A certificate verifier or a private key of the application that cannot answer at once
     /// answers with this error inside a [`rustls::Error`], as `Err(Error::AnswerLater.into())` does, and
     /// [`Connection::pending`](crate::Connection::pending) says what it owes.
@@ -283,9 +287,12 @@ impl Error {
             Self::IntegrityLimitReached => AlertDescription::BAD_RECORD_MAC,
             Self::Application(description) => *description,
             Self::TimedOut { last_fault: Some(fault) } => return Self::from(*fault).alert(),
-            Self::AlertReceived(_) | Self::TimedOut { last_fault: None } | Self::AnswerLater | Self::ApiMisuse(_) => {
-                return None;
-            }
+            Self::AlertReceived(_)
+            | Self::TimedOut { last_fault: None }
+            | Self::Replaced
+            | Self::Evicted
+            | Self::AnswerLater
+            | Self::ApiMisuse(_) => return None,
         })
     }
 
@@ -416,6 +423,8 @@ impl fmt::Display for Error {
             Self::Signing => f.write_str("the private key could not sign"),
             Self::Application(description) => write!(f, "ended by the application with the alert {description}"),
             Self::Unanswered => f.write_str("the application did not answer what was pending"),
+            Self::Replaced => f.write_str("another association with the same peer has replaced this one"),
+            Self::Evicted => f.write_str("the handshake had to make way for others"),
             Self::AnswerLater => f.write_str("the answer will be given later"),
             Self::ApiMisuse(misuse) => misuse.fmt(f),
         }

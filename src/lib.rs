@@ -88,7 +88,10 @@ pub use config::{
     UnofferedProtocol, WantsClientAuth, WantsServerCert,
 };
 pub use connection::{ApplicationData, CloseReason, Connection, Datagram, Event, SendError, Stats};
-pub use endpoint::{CookieFault, DropReason, Source};
+pub use endpoint::{
+    ConnectionHandle, CookieFault, CookieKeys, DropReason, Endpoint, EndpointConfig, EndpointStats, Incoming, Listener,
+    Source, Validation, Verdict,
+};
 pub use error::{ApiMisuse, Discard, Error, PeerIncompatible, PeerMisbehaved, PlaintextFault};
 pub use handshake::{Direction, HandshakeKind, HelloRetryRequest, Negotiated, Pending};
 pub use verify::{Fingerprint, InvalidFingerprint};

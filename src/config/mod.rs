@@ -82,6 +82,16 @@ pub enum ConfigError {
     },
     /// The server's certificate is judged by name, and no name was given.
     ServerNameRequired,
+    /// Nobody can be reached at the address.
+    Address,
+    /// There is an association with the address.
+    AddressInUse,
+    /// The endpoint has as many connections as it may have.
+    TooManyConnections,
+    /// A configuration for one client has other versions, cipher suites or groups than the endpoint's.
+    ParametersDiffer,
+    /// A client wanted in at another endpoint.
+    OtherEndpoint,
     /// The provider could not give randomness or a key.
     Provider,
 }
@@ -113,6 +123,11 @@ impl fmt::Display for ConfigError {
                 );
             }
             Self::ServerNameRequired => "give the server's name, by which its certificate is judged",
+            Self::Address => "give an address and a port that a peer can have",
+            Self::AddressInUse => "there is an association with this address",
+            Self::TooManyConnections => "there are as many connections as there may be",
+            Self::ParametersDiffer => "give it the versions, cipher suites and groups of the endpoint",
+            Self::OtherEndpoint => "it came to another endpoint",
             Self::Provider => "the cryptography provider failed: no randomness or no key",
         };
         f.write_str(text)

@@ -7,7 +7,7 @@ use super::external_key::ExternalKey;
 use super::resumption::ServerResumption;
 use super::session::SessionContext;
 use super::{ConfigError, TransportConfig};
-use crate::crypto::suites::Suite;
+use crate::crypto::{group_of, suites::Suite};
 use crate::error::Error;
 use crate::verify::{ClientAuth, ClientIdentity, Fingerprint, Judgement};
 use crate::wire::{
@@ -152,6 +152,16 @@ impl ServerConfig {
 
     pub(crate) fn acknowledges_server_name(&self) -> bool {
         self.server_name == ServerNameAcknowledgement::Sent
+    }
+
+    /// Whether the other configuration comes to the same choice of version, suite and group, whatever the ClientHello.
+    pub(crate) fn negotiates_like(&self, other: &Self) -> bool {
+        let suites = |config: &Self| config.suites().iter().map(Suite::id).collect::<Vec<_>>();
+        let groups = |config: &Self| config.groups().iter().map(|group| group_of(*group)).collect::<Vec<_>>();
+        self.versions() == other.versions()
+            && suites(self) == suites(other)
+            && groups(self) == groups(other)
+            && self.preference == other.preference
     }
 
     /// Whether clients show a certificate.

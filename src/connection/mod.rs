@@ -5,7 +5,10 @@
 //! application owes an answer to is in `pending.rs`.
 
 mod events;
+mod hosted;
+mod lease;
 mod mtu;
+mod path;
 mod pending;
 mod receive;
 mod stats;
@@ -18,6 +21,9 @@ pub use events::{CloseReason, Event};
 pub use receive::{ApplicationData, Datagram};
 pub use stats::Stats;
 pub use transmit::SendError;
+
+pub(crate) use lease::{Lease, Order, Places, Seat, Standing};
+pub(crate) use path::Path;
 
 use crate::config::{ClientConfig, ConfigError, PlaintextFaults, ServerConfig, TimeoutPolicy, TransportConfig};
 use crate::crypto::suites::TrafficKeys;
@@ -67,6 +73,13 @@ pub struct Connection {
     events: VecDeque<Event>,
     stats: Stats,
     clock: timers::Expiring,
+    place: Place,
+}
+
+/// What an association is to an endpoint with many.
+struct Place {
+    lease: Lease,
+    path: Path,
 }
 
 /// What the negotiated version changes in the conduct of an association, as data.
@@ -277,6 +290,7 @@ impl Connection {
             events: VecDeque::new(),
             stats: Stats::new(),
             clock: timers::Expiring::new(now),
+            place: Place { lease: Lease::Uncounted, path: Path::Validated },
         }
     }
 
@@ -490,6 +504,7 @@ impl Connection {
         }
         self.tell_max_payload();
         self.phase = Phase::Established(negotiated);
+        self.place.lease.established();
         self.drop_old_sending_keys();
         self.events.push_back(Event::HandshakeComplete);
     }
@@ -516,6 +531,7 @@ impl Connection {
             self.events.push_back(Event::Closed(reason));
         }
         self.phase = Phase::Failed(Failure { error: error.clone(), alert });
+        self.place.lease.over();
         error
     }
 }

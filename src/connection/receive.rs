@@ -1,8 +1,8 @@
 //! The way in: datagram → records → handshake messages or application data (RFC 6347 §4.1, RFC 9147 §4.5).
 
 use super::{
-    AlertDue, CLOSE_REPEATS, ChangeCipherSpec, CloseReason, Connection, Event, HalfClose, LastFault, Phase, Receiving,
-    Sending, Silence, stats,
+    AlertDue, CLOSE_REPEATS, ChangeCipherSpec, CloseReason, Connection, Event, HalfClose, LastFault, Path, Phase,
+    Receiving, Sending, Silence, stats,
 };
 use crate::config::{PartialAcks, PlaintextFaults};
 use crate::error::{Discard, Error, PeerMisbehaved, PlaintextFault};
@@ -75,13 +75,16 @@ impl Connection {
         datagram: &mut Datagram<'d>,
     ) -> Result<Option<ApplicationData<'d>>, Error> {
         self.expire_kept(now);
+        self.obey();
         if let Phase::Failed(failure) = &mut self.phase {
             failure.alert = failure.alert.peer_goes_on();
             datagram.rest = &mut [];
             self.stats.discard(Discard::AfterClose);
             return Err(failure.error.clone());
         }
-        match self.receive_records(now, datagram) {
+        let received = self.receive_records(now, datagram);
+        self.account();
+        match received {
             Ok(data) => Ok(data),
             Err(error) => {
                 datagram.rest = &mut [];
@@ -96,7 +99,10 @@ impl Connection {
         datagram: &mut Datagram<'d>,
     ) -> Result<Option<ApplicationData<'d>>, Error> {
         while !datagram.rest.is_empty() {
-            match self.records.open(&mut datagram.rest)? {
+            let before = datagram.rest.len();
+            let opened = self.records.open(&mut datagram.rest)?;
+            self.place.path.received(before.saturating_sub(datagram.rest.len()));
+            match opened {
                 Opened::Discarded(reason) => {
                     self.stats.discard(reason);
                     self.update_worn_keys(now)?;
@@ -124,6 +130,9 @@ impl Connection {
             self.stats.discard(Discard::Replayed);
         }
         self.conduct.heard = self.conduct.heard.max(record.epoch);
+        if record.epoch > Epoch::PLAINTEXT {
+            self.place.path = Path::Validated;
+        }
         if record.epoch >= self.incoming.epoch() {
             self.clock.start(now);
         }

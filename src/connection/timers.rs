@@ -33,6 +33,7 @@ impl Connection {
     /// Time has passed: sends again what was not acknowledged, or gives up. Harmless at any time.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.expire_kept(now);
+        self.obey();
         if matches!(self.phase, Phase::Failed(_)) {
             return;
         }

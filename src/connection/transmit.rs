@@ -63,7 +63,15 @@ impl Connection {
         if out.len() < needed {
             return Err(ApiMisuse::BufferTooSmall { needed });
         }
-        let limit = self.mtu.current().min(out.len());
+        let allowed = self.place.path.limit();
+        if allowed < needed {
+            // Nothing until the peer has shown more of itself; if it never does, the timer ends the handshake.
+            if self.timer.poll_timeout().is_none() {
+                self.timer.start(now);
+            }
+            return Ok(None);
+        }
+        let limit = self.mtu.current().min(out.len()).min(allowed);
         let datagram = out.get_mut(..limit).unwrap_or_default();
         let before = self.records.write_limit_state(self.conduct.write_epoch);
         let written = match self.transmit(now, datagram) {
@@ -73,8 +81,9 @@ impl Connection {
                 self.transmit(now, datagram).unwrap_or(None)
             }
         };
-        if written.is_some() {
+        if let Some(octets) = written {
             stats::count(&mut self.stats.datagrams_sent);
+            self.place.path.sent(octets);
         }
         self.look_after_keys(before, now);
         Ok(written)

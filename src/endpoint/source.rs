@@ -47,7 +47,6 @@ impl Source {
     }
 
     /// The same for one who did not look at the local address.
-    #[cfg_attr(test, expect(dead_code, reason = "routing asks for it"))]
     pub(super) const fn anywhere(&self) -> Self {
         Self { remote: self.remote, local: None }
     }

@@ -1,5 +1,7 @@
 //! What an endpoint has counted, and the reasons it counts by.
 
+use super::Verdict;
+use super::listener::ReplyKind;
 use std::fmt;
 
 /// Why a datagram went no further: nothing was answered, and nothing is kept but what a reason says.
@@ -82,4 +84,96 @@ pub enum CookieFault {
 impl CookieFault {
     /// Every fault, in the order of the counters.
     pub const ALL: &'static [Self] = &[Self::Length, Self::Key, Self::Forged, Self::Age];
+}
+
+/// Counters of one endpoint, from its beginning, and what it has at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndpointStats {
+    /// Connections at the moment.
+    pub connections: usize,
+    /// Of these, clients' handshakes that are not complete, and clients that wait for the application.
+    pub half_open: usize,
+    /// Octets of memory that these take, by estimate.
+    pub handshake_memory: usize,
+    /// Cookies sent, by HelloVerifyRequest or HelloRetryRequest.
+    pub cookies_sent: u64,
+    /// ClientHellos with a valid cookie.
+    pub cookies_accepted: u64,
+    /// Alerts sent in answer to a ClientHello.
+    pub alerts_sent: u64,
+    /// Clients that the application was asked about.
+    pub incoming: u64,
+    /// Clients that it accepted.
+    pub accepted: u64,
+    /// Clients that it refused.
+    pub refused: u64,
+    /// Clients that it ignored.
+    pub ignored: u64,
+    /// Half-open handshakes that had to make way for others.
+    pub evicted: u64,
+    /// Associations that another with the same peer replaced.
+    pub replaced: u64,
+    dropped: [u64; DropReason::ALL.len()],
+    rejected: [u64; CookieFault::ALL.len()],
+}
+
+impl EndpointStats {
+    pub(super) const fn new() -> Self {
+        Self {
+            connections: 0,
+            half_open: 0,
+            handshake_memory: 0,
+            cookies_sent: 0,
+            cookies_accepted: 0,
+            alerts_sent: 0,
+            incoming: 0,
+            accepted: 0,
+            refused: 0,
+            ignored: 0,
+            evicted: 0,
+            replaced: 0,
+            dropped: [0; DropReason::ALL.len()],
+            rejected: [0; CookieFault::ALL.len()],
+        }
+    }
+
+    /// How many datagrams were dropped for this reason.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        DropReason::ALL.iter().zip(self.dropped).find_map(|(r, n)| (*r == reason).then_some(n)).unwrap_or(0)
+    }
+
+    /// How many cookies were rejected for this fault.
+    pub fn cookies_rejected(&self, fault: CookieFault) -> u64 {
+        CookieFault::ALL.iter().zip(self.rejected).find_map(|(f, n)| (*f == fault).then_some(n)).unwrap_or(0)
+    }
+
+    pub(super) fn count(&mut self, verdict: &Verdict) {
+        match verdict {
+            Verdict::Drop(reason) => count_in(&mut self.dropped, DropReason::ALL, reason),
+            Verdict::Incoming(_) => count(&mut self.incoming),
+            Verdict::Reply(_) | Verdict::Connection(_) => {}
+        }
+    }
+
+    pub(super) fn replied(&mut self, kind: ReplyKind) {
+        if let ReplyKind::CookieAgain(fault) | ReplyKind::BadCookie(fault) = kind {
+            count_in(&mut self.rejected, CookieFault::ALL, &fault);
+        }
+        match kind {
+            ReplyKind::Cookie | ReplyKind::CookieAgain(_) => count(&mut self.cookies_sent),
+            ReplyKind::Alert | ReplyKind::BadCookie(_) => count(&mut self.alerts_sent),
+        }
+    }
+}
+
+fn count_in<T: PartialEq>(counters: &mut [u64], names: &[T], name: &T) {
+    for (counter, _) in counters.iter_mut().zip(names).filter(|(_, other)| *other == name) {
+        count(counter);
+    }
+}
+
+/// Adds one; a counter stays at its end rather than begin anew.
+pub(super) fn count(counter: &mut u64) {
+    *counter = counter.saturating_add(1);
 }

@@ -319,7 +319,7 @@ impl Incoming {
     }
 
     /// Octets of memory held.
-    fn buffered(&self) -> usize {
+    pub(crate) fn buffered(&self) -> usize {
         self.candidates.iter().fold(0, |sum, c| sum.saturating_add(c.body.cost()).saturating_add(CANDIDATE_COST))
     }
 

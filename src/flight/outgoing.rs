@@ -154,6 +154,14 @@ impl Outgoing {
         self.parts.is_empty()
     }
 
+    /// Octets of messages kept.
+    pub(crate) fn buffered(&self) -> usize {
+        self.parts.iter().fold(0, |sum, part| match &part.content {
+            Content::Message(message) => sum.saturating_add(message.body.capacity()),
+            Content::ChangeCipherSpec => sum,
+        })
+    }
+
     /// Whether part of the flight waits to be sent, or sent again.
     pub(crate) fn has_pending(&self) -> bool {
         self.next_gap(self.cursor).is_some()

@@ -34,6 +34,9 @@ mod vectors;
 pub use negotiate::{HandshakeKind, HelloRetryRequest, Negotiated};
 pub use pending::Pending;
 
+pub(crate) use negotiate::{Selection, select, server_name};
+pub(crate) use server12::estimated_flight as estimated_flight12;
+
 use crate::config::{ClientConfig, ExtendedMasterSecret, ServerConfig};
 use crate::crypto::suites::TrafficKeys;
 use crate::error::{ApiMisuse, Error, PeerMisbehaved};

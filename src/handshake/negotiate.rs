@@ -278,7 +278,7 @@ pub(super) fn select_protocol(hello: &ClientHello<'_>, config: &ServerConfig) ->
 
 /// The name that the client wants to reach, if it is one (RFC 6066 §3): an address or what is no name at all is passed
 /// over, as if the extension were missing.
-pub(super) fn server_name<'a>(hello: &ClientHello<'a>) -> Option<&'a str> {
+pub(crate) fn server_name<'a>(hello: &ClientHello<'a>) -> Option<&'a str> {
     let name = std::str::from_utf8(hello.known.server_name?).ok()?;
     DnsName::try_from(name).ok().map(|_| name)
 }

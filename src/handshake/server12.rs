@@ -71,6 +71,19 @@ pub(super) fn handle_client_hello(
     choice.send_flight(config, hello, transcript, out)
 }
 
+/// About how many octets the flight will have that answers the ClientHello, if it can be answered: a little more rather than
+/// less.
+pub(crate) fn estimated_flight(config: &ServerConfig, hello: &ClientHello<'_>) -> Option<usize> {
+    let choice = Choice::make(config, hello).ok()?;
+    let chain = choice.certified.cert.iter().map(|certificate| certificate.len());
+    let authorities = config.client_authorities().iter().map(|name| name.as_ref().len().saturating_add(2));
+    Some(chain.chain(authorities).fold(FLIGHT_WITHOUT_CHAIN, usize::saturating_add))
+}
+
+/// Octets of all messages of the flight but the certificates and the names of authorities, and of the headers of their
+/// records, with the largest signature there is.
+const FLIGHT_WITHOUT_CHAIN: usize = 1100;
+
 /// What the server chose, before it says anything.
 struct Choice {
     suite: Suite12,

@@ -1,0 +1,268 @@
+//! Where the fragments of ClientHellos wait for each other before their sender has shown a cookie.
+//!
+//! A ClientHello with a post-quantum key share takes two datagrams or more, and who sent them is not known until it is whole.
+//! The memory for all of them is allocated once and never grows. A new one that finds no room takes that of another, drawn
+//! at random: whoever floods the pool with forged first fragments cannot tell whose place he takes, and an honest client,
+//! who sends its fragments close together and again after a second, mostly finds its own still there.
+//!
+//! Fragments that contradict each other are kept apart as *candidates*, so a forger who knows the client's address spoils
+//! nothing by speaking first (RFC 9147 §4.5.2).
+
+use super::Source;
+use super::framing::HelloFragment;
+use sha2::{Digest, Sha256};
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+/// Octets of the longest ClientHello that may come in fragments.
+pub(super) const SLOT_LEN: usize = 4096;
+
+/// How long a fragment waits for the others.
+const LIFE: Duration = Duration::from_secs(2);
+
+/// Candidates of one source, all its messages taken together.
+const MAX_PER_SOURCE: usize = 4;
+
+/// The pool. The number of its slots never changes.
+pub(super) struct FragmentPool {
+    slots: Vec<Slot>,
+    chance: Chance,
+}
+
+/// Room for one candidate.
+struct Slot {
+    body: Box<[u8]>,
+    /// One bit an octet.
+    present: Box<[u64]>,
+    occupant: Occupant,
+}
+
+#[derive(Clone, Copy)]
+enum Occupant {
+    Nobody,
+    Candidate(Candidate),
+}
+
+/// A ClientHello of which part has come.
+#[derive(Clone, Copy)]
+struct Candidate {
+    key: Key,
+    /// The highest record number of its fragments: an answer carries that.
+    record: u64,
+    /// Octets received for it; those that repeat others do not count.
+    received: usize,
+    /// Octets of the body that are there.
+    filled: usize,
+    until: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key {
+    source: Source,
+    message_seq: u16,
+    length: usize,
+}
+
+/// What became of a fragment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Added {
+    /// It waits for others, or brought nothing new.
+    Kept,
+    /// It is of no use, or there is no room that it may take.
+    Refused,
+    /// With it a ClientHello is whole: [`FragmentPool::take`] gives it.
+    Whole,
+}
+
+/// A ClientHello put together of fragments.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WholeHello<'a> {
+    pub(super) body: &'a [u8],
+    /// The highest record number of its fragments.
+    pub(super) record: u64,
+    /// Octets received for it.
+    pub(super) received: usize,
+}
+
+impl FragmentPool {
+    /// A pool of `slots` places, which draws lots by `seed`.
+    pub(super) fn new(slots: usize, seed: [u8; 32]) -> Self {
+        let slot = || Slot {
+            body: vec![0; SLOT_LEN].into(),
+            present: vec![0; SLOT_LEN.div_ceil(BITS)].into(),
+            occupant: Occupant::Nobody,
+        };
+        Self { slots: std::iter::repeat_with(slot).take(slots).collect(), chance: Chance::new(seed) }
+    }
+
+    /// Keeps a fragment with those candidates that it does not contradict.
+    pub(super) fn add(&mut self, now: Instant, source: Source, part: &HelloFragment<'_>) -> Added {
+        let header = &part.fragment.header;
+        let useless = header.length == 0 || header.length > SLOT_LEN || part.fragment.body.is_empty();
+        if useless {
+            return Added::Refused;
+        }
+        let key = Key { source, message_seq: header.message_seq, length: header.length };
+        let mut added = Added::Refused;
+        for slot in self.slots.iter_mut().filter(|slot| slot.holds(&key, now)) {
+            match slot.extend(part) {
+                Added::Refused => {}
+                Added::Whole => added = Added::Whole,
+                Added::Kept if added == Added::Refused => added = Added::Kept,
+                Added::Kept => {}
+            }
+        }
+        if added != Added::Refused {
+            return added;
+        }
+        match self.find_room(&key, now) {
+            Some(slot) => slot.open(key, part, now),
+            None => Added::Refused,
+        }
+    }
+
+    /// A whole ClientHello of that source and number, which leaves the pool.
+    pub(super) fn take(&mut self, now: Instant, source: Source, message_seq: u16) -> Option<WholeHello<'_>> {
+        let slot = self.slots.iter_mut().find(|slot| {
+            slot.candidate(now).is_some_and(|candidate| {
+                let Key { source: from, message_seq: number, length } = candidate.key;
+                candidate.filled == length && from == source && number == message_seq
+            })
+        })?;
+        let candidate = *slot.candidate(now)?;
+        slot.occupant = Occupant::Nobody;
+        let body = slot.body.get(..candidate.key.length)?;
+        Some(WholeHello { body, record: candidate.record, received: candidate.received })
+    }
+
+    /// The ClientHello was decided upon: what is left of it, and of earlier ones of that source, is of no use.
+    pub(super) fn forget(&mut self, source: Source, message_seq: u16) {
+        for slot in &mut self.slots {
+            let Occupant::Candidate(candidate) = &slot.occupant else { continue };
+            if candidate.key.source == source && candidate.key.message_seq <= message_seq {
+                slot.occupant = Occupant::Nobody;
+            }
+        }
+    }
+
+    /// How many slots are taken.
+    pub(super) fn taken(&self, now: Instant) -> usize {
+        self.slots.iter().filter(|slot| slot.candidate(now).is_some()).count()
+    }
+
+    /// A slot for a new candidate: a free one, or one that is taken from another. A source has a few at most. A fragment of
+    /// an earlier message, which may come late, never takes the place of a later one's.
+    fn find_room(&mut self, key: &Key, now: Instant) -> Option<&mut Slot> {
+        let (mut own, mut free) = (0_usize, None);
+        for (index, slot) in self.slots.iter().enumerate() {
+            match slot.candidate(now) {
+                Some(candidate) if candidate.key.source == key.source => own = own.saturating_add(1),
+                Some(_) => {}
+                None => free = Some(index),
+            }
+        }
+        let crowded = own >= MAX_PER_SOURCE;
+        let index = match free {
+            Some(index) if !crowded => index,
+            _ => self.draw(|candidate| {
+                let same = candidate.key.source == key.source;
+                let later = same && candidate.key.message_seq > key.message_seq;
+                !later && (same || !crowded)
+            })?,
+        };
+        self.slots.get_mut(index)
+    }
+
+    /// A slot drawn at random; if that may not be taken, the next that may.
+    fn draw(&mut self, may: impl Fn(&Candidate) -> bool) -> Option<usize> {
+        let count = self.slots.len();
+        let start = self.chance.below(count)?;
+        (start..count).chain(0..start).find(|index| match self.slots.get(*index).map(|slot| &slot.occupant) {
+            Some(Occupant::Candidate(candidate)) => may(candidate),
+            Some(Occupant::Nobody) | None => false,
+        })
+    }
+}
+
+impl Slot {
+    fn candidate(&self, now: Instant) -> Option<&Candidate> {
+        match &self.occupant {
+            Occupant::Candidate(candidate) if now < candidate.until => Some(candidate),
+            Occupant::Candidate(_) | Occupant::Nobody => None,
+        }
+    }
+
+    fn holds(&self, key: &Key, now: Instant) -> bool {
+        self.candidate(now).is_some_and(|candidate| candidate.key == *key)
+    }
+
+    fn open(&mut self, key: Key, part: &HelloFragment<'_>, now: Instant) -> Added {
+        self.present.fill(0);
+        let until = now.checked_add(LIFE).unwrap_or(now);
+        self.occupant = Occupant::Candidate(Candidate { key, record: part.record, received: 0, filled: 0, until });
+        self.extend(part)
+    }
+
+    /// Adds a fragment. One that contradicts what is there is refused.
+    fn extend(&mut self, part: &HelloFragment<'_>) -> Added {
+        let Self { body, present, occupant: Occupant::Candidate(candidate) } = self else { return Added::Refused };
+        let start = part.fragment.header.fragment_offset;
+        let range = start..start.saturating_add(part.fragment.body.len());
+        let Some(target) = body.get_mut(range.clone()) else { return Added::Refused };
+        let bits = || range.clone().map(|octet| (octet / BITS, 1_u64 << (octet % BITS)));
+        let is_there = |present: &[u64], (word, bit): (usize, u64)| present.get(word).is_some_and(|w| w & bit != 0);
+        let contradicts = bits()
+            .zip(target.iter().zip(part.fragment.body))
+            .any(|(place, (ours, theirs))| ours != theirs && is_there(present, place));
+        if contradicts {
+            return Added::Refused;
+        }
+        target.copy_from_slice(part.fragment.body);
+        let mut new = 0_usize;
+        for (word, bit) in bits() {
+            if let Some(word) = present.get_mut(word).filter(|word| **word & bit == 0) {
+                *word |= bit;
+                new = new.saturating_add(1);
+            }
+        }
+        if new == 0 {
+            return Added::Kept;
+        }
+        candidate.filled = candidate.filled.saturating_add(new);
+        candidate.received = candidate.received.saturating_add(part.received);
+        candidate.record = candidate.record.max(part.record);
+        if candidate.filled == candidate.key.length { Added::Whole } else { Added::Kept }
+    }
+}
+
+/// Octets that one word of [`Slot::present`] tells of.
+const BITS: usize = 64;
+
+/// Lots that nobody can foretell: SHA-256 over a secret seed and a counter.
+struct Chance {
+    seed: [u8; 32],
+    drawn: u64,
+    lots: [u8; 32],
+    left: Range<usize>,
+}
+
+impl Chance {
+    fn new(seed: [u8; 32]) -> Self {
+        Self { seed, drawn: 0, lots: [0; 32], left: 0..0 }
+    }
+
+    /// A number below `count`; `None` if there is none.
+    fn below(&mut self, count: usize) -> Option<usize> {
+        let lot = u64::from(u32::from_be_bytes([self.octet(), self.octet(), self.octet(), self.octet()]));
+        usize::try_from(lot.checked_rem(u64::try_from(count).ok()?)?).ok()
+    }
+
+    fn octet(&mut self) -> u8 {
+        if self.left.is_empty() {
+            self.drawn = self.drawn.wrapping_add(1);
+            self.lots = Sha256::new().chain_update(self.seed).chain_update(self.drawn.to_be_bytes()).finalize().into();
+            self.left = 0..self.lots.len();
+        }
+        self.left.next().and_then(|index| self.lots.get(index)).copied().unwrap_or_default()
+    }
+}
