@@ -3,6 +3,7 @@
 mod hostile;
 mod key_update;
 mod pair;
+mod resumption;
 
 use super::negotiate::{HelloRetryRequest, KeyShareChoice, Selection, Selection13, select};
 use super::server13::ExpectRetriedClientHello;
