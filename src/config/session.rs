@@ -393,3 +393,107 @@ pub(crate) fn session_bytes(state: &SessionState, head: &[u8]) -> SessionBytes {
     debug_assert!(bytes.len() <= length, "the buffer has moved");
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(seconds: u64) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(seconds))
+    }
+
+    fn session(number: u32) -> Session {
+        let state = SessionState {
+            version: ProtocolVersion::DTLS1_3,
+            suite: CipherSuite::TLS_AES_128_GCM_SHA256,
+            secret: Secret::new(&[7; 32]).unwrap(),
+            derivation: Derivation::Extended,
+            group: NamedGroup::X25519,
+            signature_scheme: SignatureScheme::ED25519,
+            server_name: Some("server.example".into()),
+            protocol: Some(b"coap".to_vec()),
+            peer: PeerCredentials {
+                certificates: Arc::new([CertificateDer::from(vec![1, 2]), CertificateDer::from(vec![3])]),
+                ocsp_response: Arc::new([4, 5]),
+                timestamps: Arc::new([6]),
+            },
+            context: SessionContext([9; 32]),
+            times: SessionTimes { authenticated: 1, issued: 2, lifetime: 3 },
+        };
+        Session {
+            state,
+            server: "server.example".into(),
+            handle: SessionHandle::Psk { ticket: vec![8], age_add: number },
+        }
+    }
+
+    fn number(session: Option<Session>) -> Option<u32> {
+        match session?.handle {
+            SessionHandle::Psk { age_add, .. } => Some(age_add),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_state_survives_as_octets() {
+        let state = session(0).state;
+        let bytes = session_bytes(&state, b"!");
+        let mut r = Reader::new(&bytes[1..]);
+        let read = SessionState::read(&mut r).unwrap();
+        assert!(r.is_empty());
+        assert_eq!(session_bytes(&read, b"!"), bytes);
+        assert_eq!((read.peer, read.times), (state.peer, state.times));
+        assert_eq!(read.server_name.as_deref(), Some("server.example"));
+        assert_eq!(read.protocol.as_deref(), Some(&b"coap"[..]));
+    }
+
+    #[test]
+    fn every_handle_survives_as_octets() {
+        let mut legacy = session(0);
+        legacy.state.version = ProtocolVersion::DTLS1_2;
+        for handle in [SessionHandle::Ticket(vec![1; 300]), SessionHandle::Id(vec![2; 32])] {
+            legacy.handle = handle.clone();
+            assert_eq!(Session::from_bytes(&legacy.to_bytes()).unwrap().handle, handle);
+            // A handle of the other version is none.
+            legacy.state.version = ProtocolVersion::DTLS1_3;
+            assert_eq!(Session::from_bytes(&legacy.to_bytes()).err(), Some(Malformed::BadValue));
+            legacy.state.version = ProtocolVersion::DTLS1_2;
+        }
+    }
+
+    #[test]
+    fn sessions_are_good_for_their_lifetime_and_a_week_after_the_proof() {
+        let times = SessionTimes::new(1_000, at(2_000), 500);
+        for (now, good) in [(1_939, false), (1_940, true), (2_000, true), (2_499, true), (2_500, false)] {
+            assert_eq!(times.are_good(at(now)), good, "at {now}");
+        }
+        let week = u64::from(MAX_LIFETIME);
+        let renewed = SessionTimes::new(1_000, at(week), u32::MAX);
+        assert_eq!(renewed.lifetime, MAX_LIFETIME);
+        assert!(renewed.are_good(at(week + 999)) && !renewed.are_good(at(week + 1_000)));
+        assert_eq!(times.age(at(2_003)), 3_000);
+    }
+
+    #[test]
+    fn the_default_store_is_bounded_and_gives_the_newest_first() {
+        let store = MemoryStore::new(10);
+        let [one, other] = ["one.example", "other.example"].map(|name| ServerName::try_from(name).unwrap());
+        store.put(&other, session(100));
+        (0..20).for_each(|number| store.put(&one, session(number)));
+        let taken: Vec<_> = std::iter::from_fn(|| number(store.take(&one))).collect();
+        assert_eq!(taken, [19, 18, 17, 16, 15, 14, 13, 12]);
+        assert_eq!(number(store.take(&other)), Some(100), "one server takes no other's place");
+        for number in 0..20 {
+            let name = ServerName::try_from(format!("{number}.example")).unwrap();
+            store.put(&name, session(number));
+        }
+        assert_eq!(store.sessions.lock().unwrap().len(), 10);
+    }
+
+    #[test]
+    fn nothing_of_a_session_shows() {
+        let shown = format!("{:?} {:?}", session(0), session(0).state);
+        assert!(!shown.contains('7') && !shown.contains("server"), "{shown}");
+    }
+}

@@ -1,5 +1,6 @@
 //! DTLS 1.3, client against server, without records: what succeeds. What must fail is in `hostile.rs`.
 
+mod bad_resumption;
 mod hostile;
 mod key_update;
 mod pair;
