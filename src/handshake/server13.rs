@@ -306,7 +306,7 @@ fn send_flight(
     out.push(Effect::InstallWrite { epoch: HANDSHAKE_EPOCH, keys: server_secret.keys() });
     out.push(Effect::InstallRead { epoch: HANDSHAKE_EPOCH, keys: client_secret.keys() });
 
-    send_encrypted_extensions(&config, hello, protocol.as_deref(), &mut transcript, out)?;
+    send_encrypted_extensions(&config, hello, protocol.as_deref(), &proof, &mut transcript, out)?;
     let negotiated = Box::new(Negotiated {
         version: ProtocolVersion::DTLS1_3,
         cipher_suite: suite.id,
@@ -400,12 +400,14 @@ fn send_encrypted_extensions(
     config: &ServerConfig,
     hello: &ClientHello<'_>,
     protocol: Option<&[u8]>,
+    proof: &ServerProof,
     transcript: &mut Transcript,
     out: &mut Outbox,
 ) -> Result<(), Error> {
     let mut body = Vec::new();
     body.put_vec::<2>(|out| {
-        if acknowledges_name(hello, config) {
+        // RFC 6066 §3: not "when resuming a session".
+        if matches!(proof, ServerProof::Certificate(..)) && acknowledges_name(hello, config) {
             put_extension(out, ExtensionType::SERVER_NAME, |_| ());
         }
         if let Some(protocol) = protocol {

@@ -73,6 +73,7 @@ pub(crate) struct Verification {
     pub(crate) certificate_required: bool,
     pub(crate) refuse: bool,
     pub(crate) custom_callback: bool,
+    pub(crate) on_resumption: bool,
     pub(crate) schemes: Vec<SignatureScheme>,
 }
 
@@ -97,6 +98,7 @@ pub(crate) struct Conduct {
     pub(crate) send_alert: bool,
     pub(crate) write_first: bool,
     pub(crate) key_update_before_read: bool,
+    pub(crate) no_ticket: bool,
     /// Neither the key nor the verification hook answers at once.
     pub(crate) answers_later: bool,
     /// How long the first signature takes.
@@ -107,6 +109,10 @@ pub(crate) struct Conduct {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Expected {
     pub(crate) session_miss: bool,
+    /// That the connection resumes a session.
+    pub(crate) resumed: bool,
+    pub(crate) no_session: bool,
+    pub(crate) ticket_renewal: bool,
     pub(crate) verify_result: bool,
     pub(crate) hello_retry_request: Option<HelloRetryRequest>,
     pub(crate) protocol: Option<Vec<u8>>,
@@ -184,10 +190,7 @@ impl Arguments {
                 Set::Value(set, value) => set(&mut settings, value.clone())?,
             }
         }
-        // There is no resumption yet. The connection before it is worth running nevertheless: it may fail.
-        if index > 0 && !settings.expected.session_miss {
-            return Err(Failure::Unimplemented("resumption".to_owned()));
-        }
+        settings.expected.resumed = index > 0 && !settings.expected.session_miss;
         Ok(settings)
     }
 }
@@ -232,10 +235,14 @@ const FLAGS: &[(&str, Action)] = &[
     ("quic-use-legacy-codepoint", Action::IgnoreValue),
     ("expect-early-data-reason", Action::IgnoreValue),
     ("renegotiate-freely", Action::Ignore),
-    // There are no sessions.
-    ("no-ticket", Action::Ignore),
-    ("expect-no-session", Action::Ignore),
+    // Sessions
+    ("no-ticket", Action::Switch(|s| s.conduct.no_ticket = true)),
+    ("expect-no-session", Action::Switch(|s| s.expected.no_session = true)),
+    ("expect-ticket-renewal", Action::Switch(|s| s.expected.ticket_renewal = true)),
+    ("reverify-on-resume", Action::Switch(|s| s.verification.on_resumption = true)),
+    // Where a server keeps a session shows by whether it is resumed.
     ("expect-no-session-id", Action::Ignore),
+    ("expect-session-id", Action::Ignore),
     ("expect-session-miss", Action::Switch(|s| s.expected.session_miss = true)),
     // Credentials
     ("trust-cert", Action::IgnoreValue),

@@ -2,9 +2,10 @@
 
 use crate::Failure;
 use crate::arguments::{Role, Settings};
+use crate::sessions::Kept;
 use crate::verification::Hook;
 use std::fmt::Debug;
-use udtls::Negotiated;
+use udtls::{HandshakeKind, Negotiated};
 
 /// What a server's client offered, beside what was agreed on.
 #[derive(Debug, Default)]
@@ -17,11 +18,15 @@ pub(crate) fn check(
     settings: &Settings,
     negotiated: &Negotiated,
     hook: &Hook,
+    kept: &Kept,
     offered: &Offered,
 ) -> Result<(), Failure> {
     let expected = &settings.expected;
+    let resumed = negotiated.handshake_kind() == HandshakeKind::Resumed;
+    equal("resumption", resumed, expected.resumed)?;
+    let refused = kept.refused(negotiated, hook.refused());
     if expected.verify_result {
-        equal("verification refused", hook.refused(), settings.verification.refuse)?;
+        equal("verification refused", refused, settings.verification.refuse)?;
     }
     if settings.role == Role::Client || settings.verification.certificate_required {
         equal("there is a peer certificate", !negotiated.peer_certificates().is_empty(), true)?;

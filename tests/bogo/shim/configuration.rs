@@ -4,6 +4,7 @@ use crate::Failure;
 use crate::arguments::{Role, Settings};
 use crate::checks::Offered;
 use crate::pending::LaterKey;
+use crate::sessions::Kept;
 use crate::verification::Hook;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
@@ -18,13 +19,14 @@ use udtls::{
 /// Builds the association that the flags describe.
 pub(crate) fn connection(
     settings: &Settings,
+    kept: &Kept,
     hook: &Arc<Hook>,
     offered: &Arc<Mutex<Offered>>,
     now: Instant,
 ) -> Result<Connection, Failure> {
     let mut connection = match settings.role {
-        Role::Client => client(settings, hook, now)?,
-        Role::Server => server(settings, hook, offered, now)?,
+        Role::Client => client(settings, kept, hook, now)?,
+        Role::Server => server(settings, kept, hook, offered, now)?,
     };
     if let Some(mtu) = settings.transport.mtu {
         // On the connection and not in its configuration: the MTU must not fall back.
@@ -33,7 +35,7 @@ pub(crate) fn connection(
     Ok(connection)
 }
 
-fn client(settings: &Settings, hook: &Arc<Hook>, now: Instant) -> Result<Connection, Failure> {
+fn client(settings: &Settings, kept: &Kept, hook: &Arc<Hook>, now: Instant) -> Result<Connection, Failure> {
     let builder = ClientConfig::builder().dangerous().with_custom_certificate_verifier(hook.clone());
     let builder = builder.map_err(Failure::failed)?;
     let mut config = match credential(settings)? {
@@ -49,6 +51,7 @@ fn client(settings: &Settings, hook: &Arc<Hook>, now: Instant) -> Result<Connect
     if settings.names.accept_unoffered_protocol {
         config.set_unoffered_protocol(UnofferedProtocol::Accepted);
     }
+    kept.configure_client(&mut config, settings);
     let name = settings.names.host_name.as_deref();
     if name.is_none() {
         config.withhold_server_name();
@@ -59,6 +62,7 @@ fn client(settings: &Settings, hook: &Arc<Hook>, now: Instant) -> Result<Connect
 
 fn server(
     settings: &Settings,
+    kept: &Kept,
     hook: &Arc<Hook>,
     offered: &Arc<Mutex<Offered>>,
     now: Instant,
@@ -82,6 +86,7 @@ fn server(
         config.set_server_name_acknowledgement(ServerNameAcknowledgement::Omitted);
     }
     config.set_transport(transport(settings)?);
+    kept.configure_server(&mut config, settings);
     Connection::server(Arc::new(config), now).map_err(Failure::failed)
 }
 

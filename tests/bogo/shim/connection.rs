@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::configuration;
 use crate::framing::{Framing, Item};
 use crate::pending;
+use crate::sessions::Kept;
 use crate::verification::Hook;
 use rustls::sign::SigningKey;
 use std::sync::{Arc, Mutex};
@@ -15,13 +16,14 @@ use std::time::Duration;
 use udtls::{AlertDescription, CloseReason, Connection, Datagram, Event, KeyUpdateRequest, Pending};
 
 /// Runs one association. Whatever happens, all that it has to say is sent first.
-pub(crate) fn run(arguments: &Arguments, settings: &Settings, clock: &mut Clock) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &Arguments, settings: &Settings, kept: &Kept, clock: &mut Clock) -> Result<(), Failure> {
     let hook = Arc::new(Hook::new(settings));
     let offered = Arc::new(Mutex::new(Offered::default()));
-    let connection = configuration::connection(settings, &hook, &offered, clock.now())?;
+    let connection = configuration::connection(settings, kept, &hook, &offered, clock.now())?;
     let framing = Framing::connect(arguments.ipv6, arguments.port, arguments.shim_id)?;
     let mut session = Session {
         settings,
+        kept,
         clock,
         connection,
         framing,
@@ -32,7 +34,7 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings, clock: &mut Clock)
         out: vec![0; MAX_DATAGRAM],
         end: End::NotYet,
     };
-    let ran = session.run();
+    let ran = session.run().and_then(|()| session.check_session());
     let flushed = session.flush();
     session.framing.finish();
     ran.and(flushed)
@@ -46,6 +48,7 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 struct Session<'s> {
     settings: &'s Settings,
+    kept: &'s Kept,
     clock: &'s mut Clock,
     connection: Connection,
     framing: Framing,
@@ -108,6 +111,14 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Not where the alert ended it: then there is nothing to keep a session for.
+    fn check_session(&self) -> Result<(), Failure> {
+        match self.connection.negotiated() {
+            Some(negotiated) => self.kept.check(self.settings, negotiated),
+            None => Ok(()),
+        }
+    }
+
     fn deliver(&mut self, datagram: &mut [u8]) -> Result<(), Failure> {
         let mut datagram = Datagram::new(datagram);
         while let Some(data) = self.connection.receive(self.clock.now(), &mut datagram).map_err(Failure::failed)? {
@@ -162,7 +173,7 @@ impl Session<'_> {
     fn handshake_complete(&mut self) -> Result<(), Failure> {
         if let Some(negotiated) = self.connection.negotiated() {
             let offered = self.offered.lock().expect("nobody panics while holding it");
-            checks::check(self.settings, negotiated, &self.hook, &offered)?;
+            checks::check(self.settings, negotiated, &self.hook, self.kept, &offered)?;
         }
         let conduct = &self.settings.conduct;
         if conduct.export_len > 0 {

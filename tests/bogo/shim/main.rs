@@ -5,6 +5,8 @@
 //! * `framing.rs`: datagrams and orders on the TCP stream
 //! * `clock.rs`: the virtual clock, and which timers count as due
 //! * `configuration.rs`: flags → [`udtls::ClientConfig`], [`udtls::ServerConfig`]
+//! * `sessions.rs`: what lasts from one connection to the next
+//! * `pending.rs`: a key that answers later
 //! * `verification.rs`: the hook that judges the peer's certificate
 //! * `connection.rs`: one association from its first datagram to its end
 //! * `checks.rs`: what must hold once the handshake is complete
@@ -16,10 +18,12 @@ mod configuration;
 mod connection;
 mod framing;
 mod pending;
+mod sessions;
 mod verification;
 
 use arguments::Arguments;
 use clock::Clock;
+use sessions::Kept;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -72,10 +76,10 @@ fn run() -> Result<(), Failure> {
         println!("No");
         return Ok(());
     }
-    let mut clock = Clock::new();
+    let (mut clock, kept) = (Clock::new(), Kept::new()?);
     for index in 0..=arguments.resume_count {
         let settings = arguments.settings(index)?;
-        connection::run(&arguments, &settings, &mut clock)?;
+        connection::run(&arguments, &settings, &kept, &mut clock)?;
     }
     Ok(())
 }

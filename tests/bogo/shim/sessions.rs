@@ -1,0 +1,109 @@
+//! What lasts from one connection to the next: a client's sessions, a server's tickets and cache, and what came of judging
+//! the peer.
+
+use crate::Failure;
+use crate::arguments::{Role, Settings};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::ServerName;
+use rustls::server::ServerSessionMemoryCache;
+use rustls::time_provider::DefaultTimeProvider;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use udtls::{
+    ClientConfig, ClientSessionStore, HandshakeKind, Negotiated, ProtocolVersion, ServerConfig, Session, Ticketer,
+};
+
+#[derive(Debug)]
+pub(crate) struct Kept {
+    store: Arc<Store>,
+    ticketer: Arc<Ticketer>,
+    cache: Arc<ServerSessionMemoryCache>,
+    /// Whether the peer of the last full handshake was found wanting.
+    refused: AtomicBool,
+}
+
+/// The newest session last. Whose they are does not matter: there is one runner.
+#[derive(Debug, Default)]
+struct Store(Mutex<Sessions>);
+
+#[derive(Debug, Default)]
+struct Sessions {
+    sessions: Vec<Session>,
+    /// Those that the current connection brought.
+    received: usize,
+}
+
+impl ClientSessionStore for Store {
+    fn put(&self, _: &ServerName<'static>, session: Session) {
+        let mut sessions = self.0.lock().expect("nobody panics while holding it");
+        sessions.sessions.push(session);
+        sessions.received += 1;
+    }
+
+    fn take(&self, _: &ServerName<'static>) -> Option<Session> {
+        self.0.lock().expect("nobody panics while holding it").sessions.pop()
+    }
+}
+
+/// Configurations change from one connection to the next; the sessions go with all of them.
+const CONTEXT: &[u8] = b"the runner";
+
+impl Kept {
+    pub(crate) fn new() -> Result<Self, Failure> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        Ok(Self {
+            store: Arc::default(),
+            ticketer: Arc::new(Ticketer::new(provider, Arc::new(DefaultTimeProvider)).map_err(Failure::failed)?),
+            cache: ServerSessionMemoryCache::new(16),
+            refused: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn configure_client(&self, config: &mut ClientConfig, settings: &Settings) {
+        self.store.0.lock().expect("nobody panics while holding it").received = 0;
+        config.set_session_store(self.store.clone()).set_session_context(CONTEXT);
+        if settings.verification.on_resumption {
+            config.reverify_on_resumption();
+        }
+    }
+
+    pub(crate) fn configure_server(&self, config: &mut ServerConfig, settings: &Settings) {
+        config.set_ticketer(self.ticketer.clone()).set_session_storage(self.cache.clone());
+        config.set_session_context(CONTEXT);
+        if settings.conduct.no_ticket {
+            config.set_ticket_count(0);
+        }
+        if settings.verification.on_resumption {
+            config.reverify_on_resumption();
+        }
+    }
+
+    /// What became of the peer's certificate, in this handshake or in the one that the session comes from.
+    pub(crate) fn refused(&self, negotiated: &Negotiated, refused: bool) -> bool {
+        match negotiated.handshake_kind() {
+            HandshakeKind::Resumed => self.refused.load(Ordering::Relaxed) || refused,
+            _ => {
+                self.refused.store(refused, Ordering::Relaxed);
+                refused
+            }
+        }
+    }
+
+    /// At the end of a connection: whether it brought the client a session.
+    pub(crate) fn check(&self, settings: &Settings, negotiated: &Negotiated) -> Result<(), Failure> {
+        if settings.role == Role::Server {
+            return Ok(());
+        }
+        let received = self.store.0.lock().expect("nobody panics while holding it").received > 0;
+        let wanted = match negotiated.version() {
+            _ if settings.expected.no_session => false,
+            ProtocolVersion::DTLS1_3 => true,
+            // There are no sessions of DTLS 1.2 yet.
+            _ => return Ok(()),
+        };
+        match received == wanted {
+            true => Ok(()),
+            false => Err(Failure::Failed(format!("check of a new session: expected {wanted}, found {received}"))),
+        }
+    }
+}
