@@ -89,8 +89,8 @@ pub use config::{
 };
 pub use connection::{ApplicationData, CloseReason, Connection, Datagram, Event, SendError, Stats};
 pub use endpoint::{
-    ConnectionHandle, CookieFault, CookieKeys, DropReason, Endpoint, EndpointConfig, EndpointStats, Incoming, Listener,
-    Source, Validation, Verdict,
+    ConnectionHandle, CookieFault, CookieKeys, Decision, DropReason, Endpoint, EndpointConfig, EndpointStats, Incoming,
+    Listener, Reply, ReplyKind, Source, Validated, Validation, Verdict,
 };
 pub use error::{ApiMisuse, Discard, Error, PeerIncompatible, PeerMisbehaved, PlaintextFault};
 pub use handshake::{Direction, HandshakeKind, HelloRetryRequest, Negotiated, Pending};

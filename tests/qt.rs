@@ -2,10 +2,12 @@
 //! docs/FROM-QT.md; those of cookies, which need a listener, are in `qt_endpoint.rs`.
 
 mod common {
+    pub(crate) mod ends;
     pub(crate) mod pair;
 }
 
-use common::pair::{Pair, client_config, deliver, drain, server_config};
+use common::ends::{client_config, deliver, drain, server_config};
+use common::pair::Pair;
 use rustls::RootCertStore;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use std::time::{Duration, Instant};

@@ -94,6 +94,12 @@ pub enum ConfigError {
     OtherEndpoint,
     /// The provider could not give randomness or a key.
     Provider,
+    /// The system could not give randomness for cookie keys.
+    NoRandomness,
+    /// The secret that cookie keys are to be derived from is too short.
+    CookieSecretTooShort,
+    /// A cookie key's period is shorter than a second or longer than a day.
+    BadCookiePeriod,
 }
 
 impl fmt::Display for ConfigError {
@@ -109,6 +115,9 @@ impl fmt::Display for ConfigError {
             Self::BadPrivateKey => "the private key cannot be used: give PKCS#8, PKCS#1 or SEC 1 of a supported kind",
             Self::BadCertificate => "the first certificate cannot be read: give X.509 in DER",
             Self::KeyDoesNotFitCertificate => "the private key does not belong to the first certificate of the chain",
+            Self::NoRandomness => "the system gives no randomness for cookie keys",
+            Self::CookieSecretTooShort => "give a secret of at least 32 octets for cookie keys",
+            Self::BadCookiePeriod => "a cookie key is used for a second at least and a day at most",
             Self::BadVerifier => "no verifier can be built of these roots and revocation lists",
             Self::RawPublicKey => "raw public keys are not supported: use a verifier of certificates",
             Self::NoHybridGroup => "for a post-quantum key share speak DTLS 1.3 and put a hybrid group first",

@@ -29,11 +29,13 @@ use crate::config::{ClientConfig, ConfigError, PlaintextFaults, ServerConfig, Ti
 use crate::crypto::suites::TrafficKeys;
 use crate::error::{ApiMisuse, Error, PlaintextFault};
 use crate::flight::{AckSender, Acks, Incoming, IncomingLimits, Outgoing, RetransmitTimer, RttAdaptation, TimerKnobs};
-use crate::handshake::{Effect, FlightEnd, Handshake, Input, Negotiated};
+use crate::handshake::{Effect, FlightEnd, Handshake, Input, Negotiated, StatelessStart};
 use crate::record::{PlaintextVersion, RecordLayer};
 use crate::wire::{
     AlertDescription,
     ack::{Epoch, RecordNumber},
+    enums::HandshakeType,
+    handshake::Message,
     post_handshake::KeyUpdateRequest,
 };
 use mtu::Mtu;
@@ -139,6 +141,16 @@ enum Phase {
     Handshaking(Box<Handshaking>),
     Established(Arc<Negotiated>),
     Failed(Failure),
+}
+
+/// A ClientHello with which a server's association begins, whole, and the numbers it came with.
+#[derive(Clone, Debug)]
+pub(crate) struct FirstHello {
+    pub(crate) body: Vec<u8>,
+    pub(crate) message_seq: u16,
+    /// The highest sequence number of its records.
+    pub(crate) sequence_number: u64,
+    pub(crate) start: StatelessStart,
 }
 
 /// What only a running handshake needs.
@@ -256,6 +268,27 @@ impl Connection {
     pub fn server(config: Arc<ServerConfig>, now: Instant) -> Result<Self, ConfigError> {
         let transport = config.transport().clone();
         Ok(Self::new(Handshake::server(config), transport, now))
+    }
+
+    /// A server's side of an association that begins with a ClientHello which was looked at before. What is sent goes on
+    /// from the numbers of that ClientHello, and of the stateless answer before it (RFC 6347 §4.2.1, RFC 9147 §5.1). If it
+    /// is refused, the association has failed already, and its alert waits.
+    pub(crate) fn server_after_hello(
+        config: Arc<ServerConfig>,
+        hello: FirstHello,
+        now: Instant,
+    ) -> Result<Self, ConfigError> {
+        let FirstHello { body, message_seq, sequence_number, start } = hello;
+        let transport = config.transport().clone();
+        let mut connection = Self::new(Handshake::server_after(config, start, message_seq), transport, now);
+        connection.records.continue_at(sequence_number);
+        connection.incoming.start_at(message_seq);
+        connection.incoming.consume();
+        let message = Message { msg_type: HandshakeType::CLIENT_HELLO, message_seq, body: &body };
+        if let Err(error) = connection.step(Input::Message(message), now) {
+            connection.fail(error);
+        }
+        Ok(connection)
     }
 
     fn new(handshake: Handshake, transport: TransportConfig, now: Instant) -> Self {

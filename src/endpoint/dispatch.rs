@@ -4,7 +4,7 @@
 use super::admission::Admitted;
 use super::framing::{FirstRecord, HelloFragments};
 use super::incoming::{Proof, Unasked};
-use super::listener::{Decision, Reply, Request};
+use super::listener::{Decision, Request};
 use super::pool::Added;
 use super::routes::{Identity, Kinship, Origin, Place, Stage};
 use super::{ConnectionHandle, DropReason, Endpoint, Incoming, Server, Source, Validation, Verdict, stats};
@@ -113,9 +113,9 @@ impl Endpoint {
         let Server::Yes(serving) = &self.server else { return Verdict::Drop(DropReason::NoServer) };
         match serving.listener.decide(now, &source, &request, reply) {
             Decision::Drop(reason) => Verdict::Drop(reason),
-            Decision::Reply(Reply { len, kind }) => {
-                self.stats.replied(kind);
-                Verdict::Reply(len)
+            Decision::Reply(answer) => {
+                self.stats.replied(&answer);
+                Verdict::Reply(answer.len)
             }
             Decision::Accept(validated) => {
                 stats::count(&mut self.stats.cookies_accepted);

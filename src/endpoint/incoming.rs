@@ -94,7 +94,7 @@ impl Incoming {
     /// The association begins.
     pub(super) fn into_connection(self, config: Arc<ServerConfig>, now: Instant) -> Result<Connection, ConfigError> {
         let mut connection = match self.proof {
-            Proof::Cookie(validated) => validated.into_connection(config, now)?,
+            Proof::Cookie(validated) => validated.accept(config, now)?,
             Proof::Unasked(unasked) => Connection::server_of_hello(config, &unasked.body, unasked.path, now)?,
         };
         connection.settle(self.lease);

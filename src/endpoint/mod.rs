@@ -21,7 +21,7 @@ mod stats;
 pub use config::{EndpointConfig, Validation};
 pub use cookie::CookieKeys;
 pub use incoming::Incoming;
-pub use listener::Listener;
+pub use listener::{Decision, Listener, Reply, ReplyKind, Validated};
 pub use routes::ConnectionHandle;
 pub use source::Source;
 pub use stats::{CookieFault, DropReason, EndpointStats};
@@ -96,7 +96,7 @@ impl Endpoint {
     /// An endpoint that serves clients by `server`, or none.
     ///
     /// # Errors
-    /// [`ConfigError::Provider`] if no cookie key can be drawn.
+    /// [`ConfigError::NoRandomness`] if no cookie key can be drawn.
     pub fn new(config: EndpointConfig, server: Option<Arc<ServerConfig>>, now: Instant) -> Result<Self, ConfigError> {
         let mut config = config;
         let admission = Admission::new(config.limits);
@@ -104,7 +104,7 @@ impl Endpoint {
             None => Server::No,
             Some(server) => {
                 let keys = match std::mem::replace(&mut config.cookie_keys, KeySource::Random) {
-                    KeySource::Random => CookieKeys::random(config.cookie_rotation, now)?,
+                    KeySource::Random => CookieKeys::rotating(config.cookie_rotation, now)?,
                     KeySource::Given(keys) => keys,
                 };
                 let seed = crypto::random(server.provider()).map_err(|_| ConfigError::Provider)?;
@@ -230,14 +230,14 @@ impl Endpoint {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match &self.server {
             Server::No => None,
-            Server::Yes(serving) => serving.listener.poll_timeout(),
+            Server::Yes(serving) => Some(serving.listener.poll_timeout()),
         }
     }
 
     /// Time has passed: cookie keys are replaced. Harmless at any time.
     ///
     /// # Errors
-    /// [`ConfigError::Provider`] if no cookie key can be drawn; the old ones go on, and it is tried again.
+    /// [`ConfigError::NoRandomness`] if no cookie key can be drawn; the old ones go on, and it is tried again.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), ConfigError> {
         self.routes.sweep(self.admission.places().left());
         match &mut self.server {

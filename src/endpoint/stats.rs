@@ -1,7 +1,7 @@
 //! What an endpoint has counted, and the reasons it counts by.
 
 use super::Verdict;
-use super::listener::ReplyKind;
+use super::listener::{Reply, ReplyKind};
 use std::fmt;
 
 /// Why a datagram went no further: nothing was answered, and nothing is kept but what a reason says.
@@ -156,13 +156,13 @@ impl EndpointStats {
         }
     }
 
-    pub(super) fn replied(&mut self, kind: ReplyKind) {
-        if let ReplyKind::CookieAgain(fault) | ReplyKind::BadCookie(fault) = kind {
-            count_in(&mut self.rejected, CookieFault::ALL, &fault);
+    pub(super) fn replied(&mut self, reply: &Reply) {
+        if let Some(fault) = &reply.cookie {
+            count_in(&mut self.rejected, CookieFault::ALL, fault);
         }
-        match kind {
-            ReplyKind::Cookie | ReplyKind::CookieAgain(_) => count(&mut self.cookies_sent),
-            ReplyKind::Alert | ReplyKind::BadCookie(_) => count(&mut self.alerts_sent),
+        match reply.kind {
+            ReplyKind::HelloVerifyRequest | ReplyKind::HelloRetryRequest => count(&mut self.cookies_sent),
+            ReplyKind::Alert(_) => count(&mut self.alerts_sent),
         }
     }
 }

@@ -88,7 +88,6 @@ impl Incoming {
 
     /// Expects `message_seq` next: a server begins with the number of the ClientHello that carried its cookie
     /// (RFC 6347 §4.2.2). Whatever was received before is forgotten.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the stateless listener starts here"))]
     pub(crate) fn start_at(&mut self, message_seq: u16) {
         self.next = u32::from(message_seq);
         self.candidates = Vec::new();

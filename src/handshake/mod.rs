@@ -33,8 +33,9 @@ mod vectors;
 
 pub use negotiate::{HandshakeKind, HelloRetryRequest, Negotiated};
 pub use pending::Pending;
+pub(crate) use server::{StatelessRetry, StatelessStart};
 
-pub(crate) use negotiate::{Selection, select, server_name};
+pub(crate) use negotiate::{Selection, check_parameters12, select, server_name};
 pub(crate) use server12::estimated_flight as estimated_flight12;
 
 use crate::config::{ClientConfig, ExtendedMasterSecret, ServerConfig};
@@ -135,9 +136,15 @@ impl Handshake {
 
     /// A server that awaits a ClientHello.
     pub(crate) fn server(config: Arc<ServerConfig>) -> Self {
-        let exporters = config.extended_master_secret();
-        let state = State::ExpectClientHello(server::ExpectClientHello::new(config));
-        Self { state, outbox: Outbox::new(), exporters }
+        Self::server_after(config, StatelessStart::ClientHello, 0)
+    }
+
+    /// A server that awaits the ClientHello of this number after a stateless answer. Its messages are numbered from there
+    /// on (RFC 6347 §4.2.2).
+    pub(crate) fn server_after(config: Arc<ServerConfig>, start: StatelessStart, message_seq: u16) -> Self {
+        let (mut outbox, exporters) = (Outbox::new(), config.extended_master_secret());
+        outbox.next_message_seq = message_seq.into();
+        Self { state: server::start(config, start), outbox, exporters }
     }
 
     /// One step. After an error the handshake is over, and nothing of what the failed step wanted is done; only

@@ -202,6 +202,12 @@ fn select13<'a>(hello: &ClientHello<'a>, config: &ServerConfig) -> Result<Select
     Ok(Selection13 { suite, key_share })
 }
 
+/// Whether there are a suite and a group of DTLS 1.2 for a ClientHello that [`select`] chose it for.
+pub(crate) fn check_parameters12(hello: &ClientHello<'_>, config: &ServerConfig) -> Result<(), Error> {
+    select_suite12(hello, config, |_| true)?;
+    select_group12(hello, config).map(drop)
+}
+
 /// What DTLS 1.2 asks of a ClientHello before a certificate is chosen.
 fn check12(hello: &ClientHello<'_>) -> Result<(), Error> {
     if !hello.compression_methods.contains(&NULL_COMPRESSION) {

@@ -114,7 +114,6 @@ enum FirstClientHello {
 impl ExpectRetriedClientHello {
     /// Goes on after a HelloRetryRequest that was sent, with a cookie, by one who kept nothing (RFC 9147 §5.1).
     /// `client_hello_hash` is that of the first ClientHello; `request` is the HelloRetryRequest, which asked for `group`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the stateless listener starts here"))]
     pub(super) fn after_stateless_retry(
         config: Arc<ServerConfig>,
         suite: Suite13,

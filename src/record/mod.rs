@@ -72,13 +72,20 @@ pub(crate) struct Sealed {
 impl RecordLayer {
     /// Epoch 0 both ways.
     pub(crate) fn new() -> Self {
-        Self::continuing(0)
+        Self { read: vec![ReadEpoch::plaintext()], write: vec![WriteEpoch::plaintext(0)] }
     }
 
-    /// Epoch 0 both ways, of which the first record sent has the number `sequence`: a server that answered a ClientHello
-    /// statelessly goes on from there (RFC 6347 §4.2.1, RFC 9147 §5.1).
-    pub(crate) fn continuing(sequence: u64) -> Self {
-        Self { read: vec![ReadEpoch::plaintext()], write: vec![WriteEpoch::plaintext(sequence)] }
+    #[cfg(test)]
+    pub(crate) fn continuing(sequence_number: u64) -> Self {
+        let mut records = Self::new();
+        records.continue_at(sequence_number);
+        records
+    }
+
+    /// Numbers what is sent in plaintext from `sequence_number` on: a server that answered a ClientHello statelessly goes on
+    /// from the next one (RFC 6347 §4.2.1, RFC 9147 §5.1). Only before anything was sent.
+    pub(crate) fn continue_at(&mut self, sequence_number: u64) {
+        self.write = vec![WriteEpoch::plaintext(sequence_number)];
     }
 
     /// What plaintext records say of the version from now on.

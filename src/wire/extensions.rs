@@ -107,6 +107,11 @@ impl<'a, T: From<u16> + PartialEq> List16<'a, T> {
     pub(crate) fn contains(&self, value: &T) -> bool {
         self.iter().any(|entry| entry == *value)
     }
+
+    /// The list as it stands in the message, without its length.
+    pub(crate) fn as_bytes(&self) -> &'a [u8] {
+        self.entries.as_flattened()
+    }
 }
 
 /// The `host_name` of a client's server_name extension (RFC 6066 §3). Other name types are passed over.
@@ -260,7 +265,7 @@ pub(crate) fn read_list8<'a>(r: &mut Reader<'a>) -> Result<&'a [u8], Malformed> 
 }
 
 /// Appends one extension.
-pub(crate) fn put_extension(out: &mut Vec<u8>, ty: ExtensionType, body: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn put_extension<P: Put>(out: &mut P, ty: ExtensionType, body: impl FnOnce(&mut P)) {
     out.put_u16(ty.0);
     out.put_vec::<2>(body);
 }

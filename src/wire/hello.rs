@@ -195,12 +195,12 @@ impl<'a> ServerHello<'a> {
     }
 
     /// Appends a ServerHello; `extensions` writes the block's content.
-    pub(crate) fn put(
-        out: &mut Vec<u8>,
+    pub(crate) fn put<P: Put>(
+        out: &mut P,
         random: &Random,
         session_id: &[u8],
         cipher_suite: CipherSuite,
-        extensions: impl FnOnce(&mut Vec<u8>),
+        extensions: impl FnOnce(&mut P),
     ) {
         out.put_u16(ProtocolVersion::DTLS1_2.0);
         out.put(random);
@@ -228,8 +228,14 @@ pub(crate) fn read_hello_verify_request(body: &[u8]) -> Result<&[u8], Malformed>
     Ok(cookie)
 }
 
+/// Appends a HelloVerifyRequest (RFC 6347 §4.2.1): its version is always DTLS 1.0, and says nothing.
+pub(crate) fn put_hello_verify_request(out: &mut impl Put, cookie: &[u8]) {
+    out.put_u16(ProtocolVersion::DTLS1_0.0);
+    out.put_vec::<1>(|out| out.put(cookie));
+}
+
 /// supported_versions with the one version a ServerHello or HelloRetryRequest names.
-pub(crate) fn put_selected_version(out: &mut Vec<u8>, version: ProtocolVersion) {
+pub(crate) fn put_selected_version(out: &mut impl Put, version: ProtocolVersion) {
     extensions::put_extension(out, ExtensionType::SUPPORTED_VERSIONS, |out| out.put_u16(version.0));
 }
 

@@ -1,10 +1,9 @@
 //! A client and a server in memory, and what one end sends the other.
 
-use rustls::RootCertStore;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
-use std::sync::{Arc, LazyLock};
+use super::ends::{client_config, deliver, identity, new_client, server_config, trusting};
+use std::sync::Arc;
 use std::time::Instant;
-use udtls::{ClientConfig, CloseReason, Connection, Datagram, Error, Event, ProtocolVersion, ServerConfig};
+use udtls::{ClientConfig, CloseReason, Connection, Error, Event, ProtocolVersion, ServerConfig};
 
 /// Two ends, and what they said of themselves.
 pub(crate) struct Pair {
@@ -13,35 +12,6 @@ pub(crate) struct Pair {
     pub(crate) now: Instant,
     pub(crate) client_events: Vec<Event>,
     pub(crate) server_events: Vec<Event>,
-}
-
-/// The server's certificate, which the clients trust.
-static IDENTITY: LazyLock<(CertificateDer<'static>, Vec<u8>)> = LazyLock::new(identity);
-
-fn identity() -> (CertificateDer<'static>, Vec<u8>) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    (made.cert.der().clone(), made.signing_key.serialize_der())
-}
-
-pub(crate) fn server_config(version: ProtocolVersion) -> ServerConfig {
-    let (certificate, key) = &*IDENTITY;
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.clone()));
-    let builder = ServerConfig::builder().with_no_client_auth().expect("a provider");
-    let mut config = builder.with_single_cert(vec![certificate.clone()], key).expect("a certificate that fits");
-    config.set_versions(&[version]).expect("a version");
-    config
-}
-
-pub(crate) fn client_config(version: ProtocolVersion) -> ClientConfig {
-    trusting(IDENTITY.0.clone(), version)
-}
-
-fn trusting(root: CertificateDer<'static>, version: ProtocolVersion) -> ClientConfig {
-    let mut roots = RootCertStore::empty();
-    roots.add(root).expect("a root");
-    let mut config = ClientConfig::builder().with_root_certificates(roots).expect("roots").with_no_client_auth();
-    config.set_versions(&[version]).expect("a version");
-    config
 }
 
 impl Pair {
@@ -65,10 +35,7 @@ impl Pair {
 
     /// Another client in the place of the first: its only root is not the server's.
     pub(crate) fn client_trusts_nobody(&mut self) {
-        let versions = [ProtocolVersion::DTLS1_2, ProtocolVersion::DTLS1_3];
-        let mut config = trusting(identity().0, versions[0]);
-        config.set_versions(&versions).expect("versions");
-        self.client = new_client(&Arc::new(config), self.now);
+        self.client = new_client(&Arc::new(stranger()), self.now);
     }
 
     /// One datagram each way, the client's first; what they were.
@@ -109,11 +76,6 @@ impl Pair {
     }
 }
 
-fn new_client(config: &Arc<ClientConfig>, now: Instant) -> Connection {
-    let name = ServerName::try_from("localhost").expect("a name");
-    Connection::client(config.clone(), Some(name), now).expect("a client")
-}
-
 fn error(events: &[Event]) -> Option<Error> {
     events.iter().find_map(|event| match event {
         Event::Closed(CloseReason::Failed(error)) => Some(error.clone()),
@@ -121,22 +83,10 @@ fn error(events: &[Event]) -> Option<Error> {
     })
 }
 
-/// All that an end has to send.
-pub(crate) fn drain(connection: &mut Connection, now: Instant) -> Vec<Vec<u8>> {
-    let mut datagrams = Vec::new();
-    let mut out = vec![0; 1500];
-    while let Some(len) = connection.poll_transmit(now, &mut out).expect("room for a datagram") {
-        datagrams.push(out[..len].to_vec());
-    }
-    datagrams
-}
-
-/// Hands over a datagram; the application data in it.
-pub(crate) fn deliver(to: &mut Connection, now: Instant, datagram: &mut [u8]) -> Result<Vec<Vec<u8>>, Error> {
-    let mut delivered = Vec::new();
-    let mut datagram = Datagram::new(datagram);
-    while let Some(mut data) = to.receive(now, &mut datagram)? {
-        delivered.push(data.payload().to_vec());
-    }
-    Ok(delivered)
+/// A client that trusts another server.
+fn stranger() -> ClientConfig {
+    let versions = [ProtocolVersion::DTLS1_2, ProtocolVersion::DTLS1_3];
+    let mut config = trusting(identity().0, versions[0]);
+    config.set_versions(&versions).expect("versions");
+    config
 }
