@@ -73,6 +73,30 @@ fn unified_header_len(first: u8) -> usize {
     1 + if first & 0x08 == 0 { 1 } else { 2 } + if first & 0x04 == 0 { 0 } else { 2 }
 }
 
+/// The records of a datagram; what is none stays with the last.
+pub(crate) fn split_records(datagram: &[u8]) -> Vec<&[u8]> {
+    let mut rest = datagram;
+    let mut records = Vec::new();
+    while !rest.is_empty() {
+        let (record, after) = first_record_len(rest).and_then(|len| rest.split_at_checked(len)).unwrap_or((rest, &[]));
+        records.push(record);
+        rest = after;
+    }
+    records
+}
+
+/// The types of the handshake messages in a plaintext record.
+pub(crate) fn plaintext_messages(record: &[u8]) -> Vec<u8> {
+    let Some(([22, _, _, 0, 0, ..], mut payload)) = record.split_at_checked(13) else { return Vec::new() };
+    let mut types = Vec::new();
+    while let Some((header, body)) = payload.split_at_checked(12) {
+        types.push(header[0]);
+        let len = header[9..12].iter().fold(0usize, |n, octet| n << 8 | usize::from(*octet));
+        payload = body.get(len..).unwrap_or_default();
+    }
+    types
+}
+
 /// The records of a datagram, as far as one sees them without keys.
 fn describe(datagram: &[u8]) -> String {
     let mut rest = datagram;

@@ -1,38 +1,12 @@
 //! Every loss of one datagram and of two, retransmissions included (RFC 6347 §4.2.4, RFC 9147 §5.8).
 
-use crate::kinds::{self, Kind, Shape};
+use crate::kinds::{self, Shape};
 use crate::network::{Fault, Network, Weather};
-use crate::pair::{Figures, check, prove};
+use crate::pair::{check, prove};
+use crate::patterns::{self, Depth};
+pub(crate) use crate::tally::{SEED, Tally};
 use std::time::Duration;
 use udtls::HandshakeKind;
-
-/// What a class of runs came to.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) runs: usize,
-    pub(crate) worst: Duration,
-}
-
-impl Tally {
-    pub(crate) fn add(&mut self, figures: Figures) -> Figures {
-        self.runs += 1;
-        self.worst = self.worst.max(figures.complete_at);
-        figures
-    }
-
-    pub(crate) fn print(&self, kind: &Kind, class: &str) {
-        // Tests run side by side: one line, one call.
-        println!(
-            "{:<32} {class:<24} {:>6} runs, worst {:>9.3} s",
-            kind.to_string(),
-            self.runs,
-            self.worst.as_secs_f64()
-        );
-    }
-}
-
-/// The seed of all runs whose faults are counted out: the ends' random numbers do not matter to them.
-pub(crate) const SEED: u64 = 1;
 
 #[test]
 fn clean_runs_complete_without_retransmission() {
@@ -83,45 +57,39 @@ fn clean_runs_complete_without_retransmission() {
     });
 }
 
+/// Up to two, and with `UDTLS_DEEP=1` up to three.
 #[test]
-fn every_loss_of_one_or_two_datagrams() {
+fn every_loss_of_a_few_datagrams() {
     kinds::for_all(|kind| {
-        let mut tallies = [Tally::default(), Tally::default()];
-        lose(kind, &mut Vec::new(), &mut tallies);
-        tallies[0].print(kind, "one lost");
-        tallies[1].print(kind, "two lost");
+        for (class, tally) in patterns::losses(kind, Depth::from_environment()) {
+            tally.check(kind, class);
+        }
     });
 }
 
 #[test]
 fn every_loss_of_three_datagrams_of_a_short_handshake() {
-    let short: Vec<_> =
-        kinds::all().iter().filter(|kind| kind.shape != Shape::LongChains && kind.mtu == 1200).collect();
+    let short: Vec<_> = kinds::all().iter().filter(|kind| kind.shape.losses() == 3 && kind.mtu == 1200).collect();
     kinds::for_each(&short, |kind| {
-        let mut tallies = [Tally::default(), Tally::default(), Tally::default()];
-        lose(kind, &mut Vec::new(), &mut tallies);
-        tallies[2].print(kind, "three lost");
+        for (class, tally) in patterns::losses(kind, Depth::Full) {
+            tally.check(kind, class);
+        }
     });
 }
 
-/// Depth-first: after `lost`, loses each datagram that the run really sends later.
-fn lose(kind: &'static Kind, lost: &mut Vec<Fault>, tallies: &mut [Tally]) {
-    let figures = prove(kind, SEED, Network::with_faults(lost));
-    if let Some(tally) = lost.len().checked_sub(1).and_then(|depth| tallies.get_mut(depth)) {
-        tally.add(figures);
-    }
-    if lost.len() == tallies.len() {
-        return;
-    }
-    let next = match lost.last() {
-        Some(Fault::Lose(last)) => last + 1,
-        _ => 0,
-    };
-    for ordinal in next..figures.sent {
-        lost.push(Fault::Lose(ordinal));
-        lose(kind, lost, tallies);
-        lost.pop();
-    }
+/// With the cryptography that applications use.
+#[test]
+fn every_loss_of_one_datagram_with_aws_lc() {
+    kinds::for_each(&kinds::with_aws_lc().iter().collect::<Vec<_>>(), |kind| {
+        let mut tally = Tally::default();
+        let Some(clean) = tally.attempt(|| prove(kind, SEED, Network::with_faults(&[]))) else {
+            return tally.check(kind, "aws-lc, none lost");
+        };
+        for ordinal in 0..clean.sent {
+            tally.attempt(|| prove(kind, SEED, Network::with_faults(&[Fault::Lose(ordinal)])));
+        }
+        tally.check(kind, "aws-lc, one lost");
+    });
 }
 
 #[test]

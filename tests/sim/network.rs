@@ -1,6 +1,6 @@
 //! The path between two ends: what it does to the datagrams it is told to, and, in bad weather, to any.
 
-use crate::ladder::{Ladder, Rung, What};
+use crate::ladder::{Ladder, Rung, What, plaintext_messages, split_records};
 use crate::provider::End;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -44,7 +44,7 @@ impl Default for Weather {
 }
 
 /// What happens to one datagram, named by its place in the order in which both ends sent, or to one burst of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Lose(usize),
     /// The copy comes so much later.
@@ -52,11 +52,22 @@ pub(crate) enum Fault {
     Delay(usize, Duration),
     /// The datagrams that an end sends at once, in place of each other.
     Reverse(usize),
+    /// The same in this order.
+    Arrange(usize, Vec<usize>),
+    /// One record of it, by its place in the datagram, is cut out.
+    LoseRecord(usize, usize),
+    /// A bit of this octet falls over.
+    Corrupt(usize, usize),
+    /// So many octets are left.
+    Truncate(usize, usize),
+    /// Every record with a fragment of this plaintext handshake message, the first so many times that it is sent.
+    LoseMessage(u8, usize),
 }
 
 /// Datagrams on their way, in virtual time.
 pub(crate) struct Network {
-    weather: Weather,
+    /// By who sends.
+    weather: [Weather; 2],
     pub(crate) faults: Vec<Fault>,
     rng: ChaCha8Rng,
     /// By arrival, and among those that arrive together by the order of sending.
@@ -65,10 +76,13 @@ pub(crate) struct Network {
     pub(crate) ladder: Ladder,
     /// Datagrams sent so far.
     pub(crate) sent: usize,
-    /// Bursts sent so far: what one end had to say when it was asked.
-    pub(crate) bursts: usize,
+    /// The lengths of the bursts sent so far: what one end had to say when it was asked.
+    pub(crate) bursts: Vec<usize>,
+    /// How often a plaintext handshake message was sent.
+    messages: BTreeMap<u8, usize>,
 }
 
+#[derive(Clone)]
 pub(crate) struct Flying {
     pub(crate) from: End,
     ordinal: Option<usize>,
@@ -82,6 +96,11 @@ impl Network {
     }
 
     pub(crate) fn with_weather(weather: Weather, seed: u64) -> Self {
+        Self::asymmetric([weather; 2], seed)
+    }
+
+    /// What happens to the client's datagrams and what to the server's.
+    pub(crate) fn asymmetric(weather: [Weather; 2], seed: u64) -> Self {
         Self {
             weather,
             faults: Vec::new(),
@@ -90,14 +109,22 @@ impl Network {
             keys: 0,
             ladder: Ladder::default(),
             sent: 0,
-            bursts: 0,
+            bursts: Vec::new(),
+            messages: BTreeMap::new(),
         }
     }
 
     /// From now on nothing happens to anything.
     pub(crate) fn clear_up(&mut self) {
-        self.weather = Weather { latency: self.weather.latency, ..Weather::default() };
+        self.weather = self.weather.map(|weather| Weather { latency: weather.latency, ..Weather::default() });
         self.faults.clear();
+    }
+
+    /// From now on longer datagrams vanish, both ways.
+    pub(crate) fn narrow(&mut self, mtu: usize) {
+        for weather in &mut self.weather {
+            weather.mtu = mtu;
+        }
     }
 
     /// Takes what one end sends at once.
@@ -105,17 +132,25 @@ impl Network {
         if burst.is_empty() {
             return;
         }
-        let first = self.sent;
+        let (first, len) = (self.sent, burst.len());
         let mut arrivals = Vec::new();
         for datagram in burst {
             self.log(now, from, Some(self.sent), What::Sent, &datagram);
             arrivals.extend(self.fate(now, from, self.sent, datagram));
             self.sent += 1;
         }
-        if self.faults.contains(&Fault::Reverse(self.bursts)) {
+        let this = self.bursts.len();
+        if self.faults.contains(&Fault::Reverse(this)) {
             arrivals.reverse();
         }
-        self.bursts += 1;
+        let order = self.faults.iter().find_map(|fault| match fault {
+            Fault::Arrange(which, order) if *which == this => Some(order),
+            _ => None,
+        });
+        if let Some(order) = order {
+            arrivals = order.iter().filter_map(|place| arrivals.get(*place).cloned()).collect();
+        }
+        self.bursts.push(len);
         debug_assert!(first < self.sent);
         for (at, flying) in arrivals {
             self.fly(at, flying);
@@ -129,17 +164,18 @@ impl Network {
 
     /// When and how a datagram arrives: not at all, once, or more often.
     fn fate(&mut self, now: Duration, from: End, ordinal: usize, datagram: Vec<u8>) -> Vec<(Duration, Flying)> {
-        if datagram.len() > self.weather.mtu {
+        let weather = self.weather[from as usize];
+        if datagram.len() > weather.mtu {
             self.log(now, from, Some(ordinal), What::TooLong, &datagram);
             return Vec::new();
         }
-        if self.faults.contains(&Fault::Lose(ordinal)) || self.chance(self.weather.loss) {
+        if self.faults.contains(&Fault::Lose(ordinal)) || self.chance(weather.loss) {
             self.log(now, from, Some(ordinal), What::Lost, &datagram);
             return Vec::new();
         }
-        let mut arrival = now + self.weather.latency + self.up_to(self.weather.jitter);
-        if self.chance(self.weather.reordering) {
-            arrival += self.up_to(3 * self.weather.latency);
+        let mut arrival = now + weather.latency + self.up_to(weather.jitter);
+        if self.chance(weather.reordering) {
+            arrival += self.up_to(3 * weather.latency);
         }
         let mut copies = Vec::new();
         for fault in &self.faults {
@@ -149,10 +185,10 @@ impl Network {
                 _ => {}
             }
         }
-        if self.chance(self.weather.duplication) {
-            copies.push(self.up_to(2 * self.weather.latency));
+        if self.chance(weather.duplication) {
+            copies.push(self.up_to(2 * weather.latency));
         }
-        let altered = self.alter(&datagram);
+        let altered = self.alter(weather, ordinal, &datagram);
         if altered != datagram {
             self.log(now, from, Some(ordinal), What::Altered, &altered);
         }
@@ -163,15 +199,57 @@ impl Network {
     }
 
     /// Corruption spares plaintext: UDP's checksum is all that protects it, and no handshake survives another random.
-    fn alter(&mut self, datagram: &[u8]) -> Vec<u8> {
-        let mut altered = datagram.to_vec();
+    fn alter(&mut self, weather: Weather, ordinal: usize, datagram: &[u8]) -> Vec<u8> {
+        let mut altered = self.alter_as_told(ordinal, datagram);
         let protected = !matches!(datagram, [20..=26, _, _, 0, 0, ..]);
-        if protected && self.chance(self.weather.corruption) {
+        if protected && self.chance(weather.corruption) {
             let at = self.below(altered.len());
             altered[at] ^= 1 << self.below(8);
         }
-        if self.chance(self.weather.truncation) {
+        if self.chance(weather.truncation) {
             altered.truncate(self.below(datagram.len()));
+        }
+        altered
+    }
+
+    fn alter_as_told(&mut self, ordinal: usize, datagram: &[u8]) -> Vec<u8> {
+        let mut records = split_records(datagram);
+        let mut sent: Vec<u8> = records.iter().flat_map(|record| plaintext_messages(record)).collect();
+        sent.sort_unstable();
+        sent.dedup();
+        for message in sent {
+            let count = self.messages.entry(message).or_default();
+            *count += 1;
+            let times = *count;
+            let lost =
+                |fault: &Fault| matches!(fault, Fault::LoseMessage(which, n) if *which == message && times <= *n);
+            if self.faults.iter().any(lost) {
+                records.retain(|record| !plaintext_messages(record).contains(&message));
+            }
+        }
+        let mut cut: Vec<_> = self
+            .faults
+            .iter()
+            .filter_map(|fault| match fault {
+                Fault::LoseRecord(which, place) if *which == ordinal => Some(*place),
+                _ => None,
+            })
+            .collect();
+        cut.sort_unstable();
+        for place in cut.into_iter().rev().filter(|place| *place < records.len()).collect::<Vec<_>>() {
+            records.remove(place);
+        }
+        let mut altered = records.concat();
+        for fault in &self.faults {
+            match fault {
+                Fault::Corrupt(which, at) if *which == ordinal => {
+                    if let Some(octet) = altered.get_mut(*at) {
+                        *octet ^= 0x10;
+                    }
+                }
+                Fault::Truncate(which, len) if *which == ordinal => altered.truncate(*len),
+                _ => {}
+            }
         }
         altered
     }

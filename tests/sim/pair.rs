@@ -36,6 +36,8 @@ pub(crate) struct Side {
     /// Set once, by the first `receive` that failed.
     pub(crate) failure: Option<Error>,
     pub(crate) complete_at: Option<Duration>,
+    /// How far its clock is ahead; a jump changes it.
+    pub(crate) ahead: Duration,
 }
 
 /// Why [`Pair::run`] returned.
@@ -103,9 +105,15 @@ impl Pair {
         }
     }
 
-    /// The time as the ends see it.
+    /// The time as an end sees it whose clock is right.
     pub(crate) fn instant(&self) -> Instant {
         *ORIGIN + self.now
+    }
+
+    /// The time as this end sees it.
+    pub(crate) fn instant_of(&mut self, end: End) -> Instant {
+        let ahead = self.side(end).ahead;
+        self.instant() + ahead
     }
 
     /// Lets time pass until nothing happens any more or `deadline` has come.
@@ -143,14 +151,14 @@ impl Pair {
         self.run(deadline);
         self.now = deadline;
         for end in End::BOTH {
-            let now = self.instant();
+            let now = self.instant_of(end);
             self.side(end).connection.handle_timeout(now);
         }
     }
 
     fn expire(&mut self) {
-        let now = self.instant();
         for end in End::BOTH {
+            let now = self.instant_of(end);
             if self.deadline_of(end).is_some_and(|deadline| deadline <= self.now) {
                 self.side(end).connection.handle_timeout(now);
                 self.side(end).drain_events();
@@ -163,7 +171,8 @@ impl Pair {
     /// When an end wants to be called.
     pub(crate) fn deadline_of(&mut self, end: End) -> Option<Duration> {
         let deadline = self.side(end).connection.poll_timeout()?;
-        Some(deadline.saturating_duration_since(*ORIGIN))
+        let ahead = self.side(end).ahead;
+        Some(deadline.saturating_duration_since(*ORIGIN + ahead))
     }
 
     /// Puts on the network what both ends have to say.
@@ -176,7 +185,7 @@ impl Pair {
 
     /// What an end has to say.
     pub(crate) fn poll_transmit(&mut self, end: End) -> Vec<Vec<u8>> {
-        let now = self.instant();
+        let now = self.instant_of(end);
         let mut out = [0; 2048];
         let mut burst = Vec::new();
         while let Some(len) = self.side(end).connection.poll_transmit(now, &mut out).expect("a buffer that suffices") {
@@ -190,7 +199,7 @@ impl Pair {
 
     /// Gives a datagram to an end.
     pub(crate) fn deliver(&mut self, to: End, mut bytes: Vec<u8>) {
-        let (now, at) = (self.instant(), self.now);
+        let (now, at) = (self.instant_of(to), self.now);
         let side = self.side(to);
         let mut datagram = Datagram::new(&mut bytes);
         loop {
@@ -218,7 +227,7 @@ impl Pair {
 
     /// A datagram of application data, not sent.
     pub(crate) fn seal(&mut self, from: End, payload: &[u8]) -> Result<Vec<u8>, SendError> {
-        let now = self.instant();
+        let now = self.instant_of(from);
         let mut out = vec![0; payload.len() + 64];
         let len = self.side(from).connection.send(now, payload, &mut out)?;
         out.truncate(len);
@@ -291,7 +300,14 @@ impl Pair {
 
 impl Side {
     fn new(connection: Connection) -> Self {
-        Self { connection, delivered: Vec::new(), events: Vec::new(), failure: None, complete_at: None }
+        Self {
+            connection,
+            delivered: Vec::new(),
+            events: Vec::new(),
+            failure: None,
+            complete_at: None,
+            ahead: Duration::ZERO,
+        }
     }
 
     pub(crate) fn drain_events(&mut self) {
@@ -304,7 +320,6 @@ impl Side {
 pub(crate) struct Figures {
     /// Datagrams sent until both ends rested.
     pub(crate) sent: usize,
-    pub(crate) bursts: usize,
     /// When the later of the two was complete.
     pub(crate) complete_at: Duration,
     /// When both rested.
@@ -325,10 +340,5 @@ pub(crate) fn prove_handshake(pair: &mut Pair) -> Figures {
     check!(pair, stop == Stop::Quiet, "the handshake comes to rest");
     pair.check_complete();
     let complete_at = [&pair.client, &pair.server].into_iter().filter_map(|side| side.complete_at).max();
-    Figures {
-        sent: pair.network.sent,
-        bursts: pair.network.bursts,
-        complete_at: complete_at.unwrap_or_default(),
-        quiet_at: pair.now,
-    }
+    Figures { sent: pair.network.sent, complete_at: complete_at.unwrap_or_default(), quiet_at: pair.now }
 }

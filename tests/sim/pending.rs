@@ -96,7 +96,7 @@ impl Slow {
             let wanted = pair.side(end).events.iter().filter(|event| **event == Event::AnswerWanted).count();
             check!(pair, wanted == 2, format!("{end:?} was asked for a signature and a verdict: {wanted}"));
         }
-        Figures { sent: pair.network.sent, bursts: pair.network.bursts, complete_at: pair.now, quiet_at: pair.now }
+        Figures { sent: pair.network.sent, complete_at: pair.now, quiet_at: pair.now }
     }
 }
 

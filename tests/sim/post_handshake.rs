@@ -1,75 +1,22 @@
 //! After the handshake: KeyUpdate in either direction and in both at once, whatever is lost (RFC 9147 §5.8.4, §8), and the
 //! quiet end of what is kept for stragglers.
 
-use crate::kinds::{self, Kind};
+use crate::kinds;
 use crate::loss::{SEED, Tally};
 use crate::network::{Fault, Network};
-use crate::pair::{Figures, PATIENCE, Pair, Stop, TWO_MSL, check, prove_handshake};
+use crate::pair::{Pair, TWO_MSL, check};
+use crate::patterns::{self, Depth};
 use crate::provider::End;
-use udtls::{Direction, Event, KeyUpdateRequest, ProtocolVersion};
 
-/// Who asks for new keys.
-#[derive(Clone, Copy, Debug)]
-struct Updates {
-    by: &'static [End],
-    times: usize,
-}
-
+/// Up to two, and with `UDTLS_DEEP=1` up to three.
 #[test]
-fn key_updates_survive_every_loss_of_one_or_two_datagrams() {
-    let kinds = kinds::plain().filter(|kind| kind.version == ProtocolVersion::DTLS1_3).collect::<Vec<_>>();
-    for updates in [
-        Updates { by: &[End::Client], times: 1 },
-        Updates { by: &[End::Server], times: 1 },
-        Updates { by: &[End::Client, End::Server], times: 1 },
-        Updates { by: &[End::Client], times: 3 },
-        Updates { by: &[End::Client, End::Server], times: 2 },
-    ] {
-        kinds::for_each(&kinds, |kind| {
-            let mut tally = Tally::default();
-            let clean = tally.add(update(kind, updates, &[]));
-            for first in 4..clean.sent {
-                let one = tally.add(update(kind, updates, &[Fault::Lose(first)]));
-                for second in first + 1..one.sent {
-                    tally.add(update(kind, updates, &[Fault::Lose(first), Fault::Lose(second)]));
-                }
-            }
-            tally.print(kind, &format!("{updates:?}"));
-        });
-    }
-}
-
-/// A handshake, then updates with these faults, then data.
-fn update(kind: &'static Kind, updates: Updates, faults: &[Fault]) -> Figures {
-    let mut pair = Pair::new(kind, SEED, Network::with_faults(faults));
-    prove_handshake(&mut pair);
-    let start = pair.now;
-    for _ in 0..updates.times {
-        for end in updates.by {
-            let now = pair.instant();
-            let requested = pair.side(*end).connection.request_key_update(now, KeyUpdateRequest::Requested);
-            check!(pair, requested.is_ok(), "an update may be asked for");
+fn what_follows_the_handshake_survives_every_loss_of_a_few_datagrams() {
+    let kinds: Vec<_> = kinds::plain().collect();
+    kinds::for_each(&kinds, |kind| {
+        for (class, later) in patterns::LATER {
+            patterns::afterwards(kind, later, Depth::from_environment()).check(kind, class);
         }
-        let stop = pair.run(pair.now + PATIENCE);
-        check!(pair, stop == Stop::Quiet, "updates come to rest");
-    }
-    for end in End::BOTH {
-        pair.side(end).drain_events();
-        for direction in [Direction::Sending, Direction::Receiving] {
-            let event = Event::KeyUpdated(direction);
-            let seen = pair.side(end).events.iter().filter(|e| **e == event).count();
-            check!(pair, seen >= updates.times, format!("{end:?} changed its keys to {direction:?}: {seen}"));
-        }
-    }
-    let figures = Figures {
-        sent: pair.network.sent,
-        bursts: pair.network.bursts,
-        complete_at: pair.now - start,
-        quiet_at: pair.now,
-    };
-    pair.network.clear_up();
-    pair.check_data();
-    figures
+    });
 }
 
 #[test]
