@@ -14,7 +14,7 @@ use udtls::{ClientConfig, KeyShares, NamedGroup, ProtocolVersion, ServerConfig, 
 pub(crate) enum Shape {
     /// Only the server shows a certificate.
     ServerAuth,
-    /// Both do.
+    /// Both do, of 1.2 kB.
     MutualAuth,
     /// Both do, and neither chain fits a datagram: the server's has 12 kB, the client's 3 kB.
     LongChains,
@@ -63,8 +63,13 @@ impl Shape {
         if matches!(self, Self::LongChains) { 2 } else { 3 }
     }
 
+    /// The client's and the server's.
     const fn chains(self) -> [Chain; 2] {
-        if matches!(self, Self::LongChains) { [Chain::Long, Chain::VeryLong] } else { [Chain::Short, Chain::Short] }
+        match self {
+            Self::LongChains => [Chain::Long, Chain::VeryLong],
+            Self::MutualAuth => [Chain::Usual, Chain::Usual],
+            _ => [Chain::Short, Chain::Short],
+        }
     }
 }
 

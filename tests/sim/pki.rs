@@ -17,6 +17,8 @@ pub(crate) const NAME: &str = "sim.example";
 pub(crate) enum Chain {
     /// One certificate of 0.4 kB.
     Short,
+    /// One of 1.2 kB: as long as those of the public authorities.
+    Usual,
     /// Two of 1.5 kB: more than two datagrams at any MTU in use.
     Long,
     /// Two of 6 kB.
@@ -28,6 +30,7 @@ impl Chain {
     const fn padding(self) -> usize {
         match self {
             Self::Short => 0,
+            Self::Usual => 800,
             Self::Long => 1200,
             Self::VeryLong => 5600,
         }
@@ -58,7 +61,7 @@ impl Identity {
 
         let end = end_entity(length);
         let chain = match length {
-            Chain::Short => vec![end.signed_by(&key, &root_issuer).expect("end entity").der().clone()],
+            Chain::Short | Chain::Usual => vec![end.signed_by(&key, &root_issuer).expect("end entity").der().clone()],
             Chain::Long | Chain::VeryLong => {
                 let middle_params = authority(&format!("sim intermediate {number}"), length);
                 let middle = middle_params.signed_by(&middle_key, &root_issuer).expect("intermediate");
