@@ -82,9 +82,10 @@ impl AckSender {
         }
     }
 
-    /// Waits no longer: the last flight of a handshake is acknowledged at once. Does nothing before ACKs are decided.
+    /// Waits no longer: the last flight of a handshake is acknowledged at once. Does nothing before ACKs are decided, or if
+    /// nothing came that may be acknowledged.
     pub(crate) fn request(&mut self) {
-        if self.acks == Acks::Explicit {
+        if self.acks == Acks::Explicit && !self.received.is_empty() {
             self.delay = Delay::Due;
         }
     }
@@ -251,6 +252,17 @@ mod tests {
         acks.collect(number(2, 1), now, MS * 4);
         assert!(acks.numbers().as_slice().is_empty());
         assert!(!acks.is_due());
+    }
+
+    /// RFC 9147 §7: what was discarded is not acknowledged, be it with what was not.
+    #[test]
+    fn nothing_is_sent_where_nothing_may_be_acknowledged() {
+        let mut acks = explicit();
+        acks.request();
+        assert!(!acks.is_due());
+        acks.collect(number(2, 0), Instant::now(), MS);
+        acks.request();
+        assert!(acks.is_due());
     }
 
     #[test]
