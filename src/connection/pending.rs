@@ -44,7 +44,7 @@ impl Connection {
     /// # Errors
     /// [`ApiMisuse::NotPending`] if no verdict is awaited.
     pub fn provide_verdict(&mut self, now: Instant, verdict: Result<(), rustls::Error>) -> Result<(), ApiMisuse> {
-        self.answer(Input::Verdict(verdict.as_ref().map(|()| ())), now)
+        self.answer(Input::Verdict(verdict.as_ref().copied()), now)
     }
 
     fn answer(&mut self, input: Input<'_>, now: Instant) -> Result<(), ApiMisuse> {

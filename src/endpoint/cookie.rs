@@ -146,6 +146,7 @@ impl CookieKeys {
     ///
     /// # Errors
     /// [`ConfigError::NoRandomness`]: there is no key then, and no cookie.
+    #[expect(clippy::disallowed_methods, reason = "cookie keys, and they alone, come from the system")]
     pub fn new(now: Instant) -> Result<Self, ConfigError> {
         Self::drawn(now, getrandom::fill)
     }
