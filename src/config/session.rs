@@ -353,9 +353,10 @@ impl ClientSessionStore for MemoryStore {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         // A server that gives one ticket after another takes no other's place.
         if sessions.iter().filter(|(name, _)| name == server).count() >= SESSIONS_OF_ONE_SERVER
-            && let Some(oldest) = sessions.iter().position(|(name, _)| name == server) {
-                sessions.remove(oldest);
-            }
+            && let Some(oldest) = sessions.iter().position(|(name, _)| name == server)
+        {
+            sessions.remove(oldest);
+        }
         if sessions.len() >= self.capacity {
             sessions.pop_front();
         }
