@@ -6,7 +6,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Instant;
-use udtls::{Connection, ConnectionHandle, CookieFault, Datagram, DropReason, Endpoint, Event, Verdict};
+use udtls::{CloseReason, Connection, ConnectionHandle, CookieFault, Datagram, DropReason, Endpoint, Event, Verdict};
 
 /// Puts a datagram on the wire. One that does not go out is lost, as any may be.
 pub(crate) trait Wire {
@@ -96,7 +96,7 @@ impl Many {
                     self.tally.closed += 1;
                     over = true;
                 }
-                Event::Closed(_) => {
+                Event::Closed(CloseReason::Failed(_)) => {
                     self.tally.failed += 1;
                     over = true;
                 }

@@ -143,6 +143,10 @@ impl ExpectRetriedClientHello {
         }
         let psk = select_psk(&config, suite, &hello, &message, &transcript)?;
         transcript.add(&message);
+        // Whoever sent the HelloRetryRequest kept nothing, so nobody has said it.
+        if matches!(first, FirstClientHello::InCookie) {
+            out.push(Effect::ExplicitAcks);
+        }
         let parameters = Parameters::choose(config, suite, kx_group, &hello, psk, HelloRetryRequest::Answered)?;
         send_flight(parameters, &share, &hello, transcript, out)
     }
