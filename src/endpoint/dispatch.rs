@@ -10,7 +10,7 @@ use super::routes::{Identity, Kinship, Origin, Place, Stage};
 use super::{ConnectionHandle, DropReason, Endpoint, Incoming, Server, Source, Validation, Verdict, stats};
 use crate::connection::{Order, Path, Standing};
 use crate::handshake::{Selection, estimated_flight12, select};
-use crate::wire::hello::ClientHello;
+use crate::wire::{ProtocolVersion, hello::ClientHello};
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::time::Instant;
@@ -104,9 +104,9 @@ impl Endpoint {
                 Kinship::New => {}
             }
             if request.message_seq == 0
-                && let Some(path) = self.path_without_cookie(&hello, &request, resident)
+                && let Some((path, version)) = self.path_without_cookie(&hello, &request, resident)
             {
-                let unasked = Unasked { body: request.hello.into(), record: request.record, path };
+                let unasked = Unasked { body: request.hello.into(), record: request.record, version, path };
                 return self.arrive(source, Proof::Unasked(unasked), Origin::Plain(identity));
             }
         }
@@ -141,7 +141,7 @@ impl Endpoint {
         hello: &ClientHello<'_>,
         request: &Request<'_>,
         has_association: bool,
-    ) -> Option<Path> {
+    ) -> Option<(Path, ProtocolVersion)> {
         let Server::Yes(serving) = &self.server else { return None };
         if !hello.legacy_cookie.is_empty() || hello.known.cookie.is_some() {
             return None;
@@ -149,7 +149,11 @@ impl Endpoint {
         // What is wrong with it, the listener says.
         let selection = select(hello, &serving.config).ok()?;
         let loaded = self.admission.places().half_open() >= self.config.load_threshold;
-        match self.config.validation {
+        let version = match selection {
+            Selection::Dtls13(_) => ProtocolVersion::DTLS1_3,
+            Selection::Dtls12 => ProtocolVersion::DTLS1_2,
+        };
+        let path = match self.config.validation {
             Validation::Vouched => Some(Path::Validated),
             // Nobody loses an association to a forger.
             Validation::UnderLoad if loaded || has_association => None,
@@ -165,7 +169,8 @@ impl Endpoint {
                 }
             }
             Validation::Always => None,
-        }
+        };
+        path.map(|path| (path, version))
     }
 
     /// A client that may come in, if there is a place for it.

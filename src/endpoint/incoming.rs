@@ -4,7 +4,7 @@ use super::listener::Validated;
 use super::{ConnectionHandle, Source};
 use crate::config::{ConfigError, ServerConfig};
 use crate::connection::{Connection, Lease, Path};
-use crate::handshake::{Selection, select, server_name};
+use crate::handshake::server_name;
 use crate::wire::{ProtocolVersion, hello::ClientHello};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -35,6 +35,7 @@ pub(super) enum Proof {
 pub(super) struct Unasked {
     pub(super) body: Box<[u8]>,
     pub(super) record: u64,
+    pub(super) version: ProtocolVersion,
     pub(super) path: Path,
 }
 
@@ -65,10 +66,10 @@ impl Incoming {
     }
 
     /// The version that will be spoken.
-    pub fn version(&self, config: &ServerConfig) -> Option<ProtocolVersion> {
-        match select(&self.hello()?, config).ok()? {
-            Selection::Dtls12 => Some(ProtocolVersion::DTLS1_2),
-            Selection::Dtls13(_) => Some(ProtocolVersion::DTLS1_3),
+    pub fn version(&self) -> ProtocolVersion {
+        match &self.proof {
+            Proof::Cookie(validated) => validated.version(),
+            Proof::Unasked(unasked) => unasked.version,
         }
     }
 

@@ -272,6 +272,13 @@ impl Validated {
 }
 
 impl Validated {
+    pub(super) const fn version(&self) -> ProtocolVersion {
+        match self.hello.start {
+            StatelessStart::ClientHello => ProtocolVersion::DTLS1_2,
+            StatelessStart::RetriedClientHello(_) => ProtocolVersion::DTLS1_3,
+        }
+    }
+
     pub(super) fn body(&self) -> &[u8] {
         &self.hello.body
     }

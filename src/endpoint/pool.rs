@@ -58,9 +58,9 @@ struct Candidate {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key {
-    source: Source,
-    message_seq: u16,
     length: usize,
+    message_seq: u16,
+    source: Source,
 }
 
 /// What became of a fragment.
@@ -98,8 +98,8 @@ impl FragmentPool {
     /// Keeps a fragment with those candidates that it does not contradict.
     pub(super) fn add(&mut self, now: Instant, source: Source, part: &HelloFragment<'_>) -> Added {
         let header = &part.fragment.header;
-        let useless = header.length == 0 || header.length > SLOT_LEN || part.fragment.body.is_empty();
-        if useless {
+        let end = header.fragment_offset.saturating_add(part.fragment.body.len());
+        if header.length > SLOT_LEN || end > header.length || part.fragment.body.is_empty() {
             return Added::Refused;
         }
         let key = Key { source, message_seq: header.message_seq, length: header.length };
@@ -146,7 +146,8 @@ impl FragmentPool {
     }
 
     /// How many slots are taken.
-    pub(super) fn taken(&self, now: Instant) -> usize {
+    #[cfg(test)]
+    fn taken(&self, now: Instant) -> usize {
         self.slots.iter().filter(|slot| slot.candidate(now).is_some()).count()
     }
 
@@ -266,3 +267,6 @@ impl Chance {
         self.left.next().and_then(|index| self.lots.get(index)).copied().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;
