@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_thirty_two_are_listed_in_order() {
+    fn t4_the_newest_thirty_two_are_listed_in_order() {
         let (mut acks, now) = (explicit(), Instant::now());
         // Newest means last received: of two epochs, the lower may be the later.
         for sequence in (0..40).rev() {

@@ -59,7 +59,7 @@ fn clean_runs_complete_without_retransmission() {
 
 /// Up to two, and with `UDTLS_DEEP=1` up to three.
 #[test]
-fn every_loss_of_a_few_datagrams() {
+fn t1_every_loss_of_a_few_datagrams() {
     kinds::for_all(|kind| {
         for (class, tally) in patterns::losses(kind, Depth::from_environment()) {
             tally.check(kind, class);
@@ -68,7 +68,7 @@ fn every_loss_of_a_few_datagrams() {
 }
 
 #[test]
-fn every_loss_of_three_datagrams_of_a_short_handshake() {
+fn t1_every_loss_of_three_datagrams_of_a_short_handshake() {
     let short: Vec<_> = kinds::all().iter().filter(|kind| kind.shape.losses() == 3 && kind.mtu == 1200).collect();
     kinds::for_each(&short, |kind| {
         for (class, tally) in patterns::losses(kind, Depth::Full) {
@@ -93,7 +93,7 @@ fn every_loss_of_one_datagram_with_aws_lc() {
 }
 
 #[test]
-fn a_path_that_eats_large_datagrams_is_found_out() {
+fn t9_a_path_that_eats_large_datagrams_is_found_out() {
     kinds::for_all(|kind| {
         // RFC 9147 §4.4: after two expiries without an answer datagrams get shorter.
         let hole = Weather { mtu: 600, ..Weather::default() };

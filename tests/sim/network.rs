@@ -54,6 +54,8 @@ pub(crate) enum Fault {
     Reverse(usize),
     /// The same in this order.
     Arrange(usize, Vec<usize>),
+    /// Of such a burst the one at this place.
+    LoseOf(usize, usize),
     /// One record of it, by its place in the datagram, is cut out.
     LoseRecord(usize, usize),
     /// A bit of this octet falls over.
@@ -120,6 +122,11 @@ impl Network {
         self.faults.clear();
     }
 
+    /// From now on nothing that this end sends arrives, or all of it.
+    pub(crate) fn lose_all(&mut self, from: End, lost: bool) {
+        self.weather[from as usize].loss = if lost { 100 } else { 0 };
+    }
+
     /// From now on longer datagrams vanish, both ways.
     pub(crate) fn narrow(&mut self, mtu: usize) {
         for weather in &mut self.weather {
@@ -134,7 +141,10 @@ impl Network {
         }
         let (first, len) = (self.sent, burst.len());
         let mut arrivals = Vec::new();
-        for datagram in burst {
+        for (place, datagram) in burst.into_iter().enumerate() {
+            if self.faults.contains(&Fault::LoseOf(self.bursts.len(), place)) {
+                self.faults.push(Fault::Lose(self.sent));
+            }
             self.log(now, from, Some(self.sent), What::Sent, &datagram);
             arrivals.extend(self.fate(now, from, self.sent, datagram));
             self.sent += 1;
@@ -148,7 +158,8 @@ impl Network {
             _ => None,
         });
         if let Some(order) = order {
-            arrivals = order.iter().filter_map(|place| arrivals.get(*place).cloned()).collect();
+            let place = |ordinal: Option<usize>| order.iter().position(|p| ordinal == Some(first + p));
+            arrivals.sort_by_key(|(_, flying)| place(flying.ordinal));
         }
         self.bursts.push(len);
         debug_assert!(first < self.sent);

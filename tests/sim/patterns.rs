@@ -148,7 +148,7 @@ pub(crate) fn orders(kind: &'static Kind, depth: Depth) -> Tally {
 }
 
 /// Every order of so many but the natural one.
-fn permutations(len: usize, give: &mut dyn FnMut(Vec<usize>)) {
+pub(crate) fn permutations(len: usize, give: &mut dyn FnMut(Vec<usize>)) {
     fn extend(order: &mut Vec<usize>, len: usize, give: &mut dyn FnMut(Vec<usize>)) {
         if order.len() == len {
             if !order.is_sorted() {
@@ -167,7 +167,7 @@ fn permutations(len: usize, give: &mut dyn FnMut(Vec<usize>)) {
     extend(&mut Vec::new(), len, give);
 }
 
-fn shuffled(len: usize, seed: u64) -> Vec<usize> {
+pub(crate) fn shuffled(len: usize, seed: u64) -> Vec<usize> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut order: Vec<_> = (0..len).collect();
     for end in (1..len).rev() {

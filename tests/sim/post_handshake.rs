@@ -32,7 +32,7 @@ fn what_is_kept_for_stragglers_goes_quietly() {
 }
 
 #[test]
-fn a_last_flight_that_was_lost_is_sent_again_when_the_peer_repeats_its_own() {
+fn t7_a_last_flight_that_was_lost_is_sent_again_when_the_peer_repeats_its_own() {
     // The last datagram of the handshake proper: what the one end that is complete first is asked for again.
     kinds::for_all(|kind| {
         let clean = crate::pair::prove(kind, SEED, Network::with_faults(&[]));
