@@ -4,6 +4,9 @@
 //! * [`ClientConfig`] and [`ServerConfig`] hold what the application chose, in rustls' types; verification of the peer cannot
 //!   be forgotten.
 //! * [`Connection`] is one association. Its documentation tells the order of calls.
+//! * [`Endpoint`] is many associations on one socket: cookies before there is any memory for a client, routing, admission.
+//!
+//! Whoever comes from Qt's `QDtls` finds every call's counterpart in [`from_qt`].
 //!
 //! # The house
 //!
@@ -98,6 +101,10 @@ pub use verify::{Fingerprint, InvalidFingerprint};
 pub use wire::{
     AlertDescription, CipherSuite, KeyUpdateRequest, Malformed, NamedGroup, ProtocolVersion, SignatureScheme,
 };
+
+#[cfg(doc)]
+#[doc = include_str!("../docs/FROM-QT.md")]
+pub mod from_qt {}
 
 /// The code in README.md compiles.
 #[cfg(doctest)]
