@@ -178,7 +178,8 @@ fn select13<'a>(hello: &ClientHello<'a>, config: &ServerConfig) -> Result<Select
     // RFC 8446 §9.2: without PSK all three must be there.
     let groups = hello.known.supported_groups.ok_or(PeerMisbehaved::MissingSupportedGroups)?;
     let shares = hello.known.key_shares.ok_or(PeerMisbehaved::MissingKeyShare)?;
-    if hello.known.signature_schemes.is_none() {
+    // With one, who needs a signature finds out that nothing says how to sign.
+    if hello.known.signature_schemes.is_none() && hello.known.pre_shared_key.is_none() {
         return Err(PeerMisbehaved::MissingSignatureAlgorithms.into());
     }
     // RFC 8446 §4.2.8: a share must be of a group that is offered.
