@@ -206,10 +206,31 @@ fn a_verifier_may_choose_the_alert() {
     let chosen = AlertDescription::HANDSHAKE_FAILURE;
     assert_eq!(with(Error::Application(chosen)), Error::Application(chosen));
     assert_eq!(with(Error::Application(chosen)).alert(), Some(chosen));
+    // However it is wrapped.
+    assert_eq!(refused(Error::Application(chosen).into()), Error::Application(chosen));
     // No other error of ours counts: the peer did nothing of the kind.
     let other = with(Error::NumbersExhausted);
     assert!(matches!(other, Error::Certificate(CertificateError::Other(_))), "{other:?}");
     assert_eq!(other.alert(), Some(AlertDescription::CERTIFICATE_UNKNOWN));
+}
+
+#[test]
+fn a_verifier_may_answer_later() {
+    let chain = [CertificateDer::from(vec![1])];
+    let inner = || OtherError(Arc::new(Error::AnswerLater));
+    for answer in [
+        Error::AnswerLater.into(),
+        rustls::Error::Other(inner()),
+        rustls::Error::InvalidCertificate(CertificateError::Other(inner())),
+    ] {
+        let identity = ServerIdentity::Verifier(Arc::new(Refuses(answer)));
+        let judged = identity.verify(&chain, Some(&server_name(NAME)), now());
+        assert!(matches!(judged, Ok(Judgement::Later)));
+    }
+    assert!(matches!(ServerIdentity::Application.verify(&chain, None, now()), Ok(Judgement::Later)));
+    assert!(matches!(ClientIdentity::Application.verify(&chain, now()), Ok(Judgement::Later)));
+    assert_eq!(ClientIdentity::Application.client_auth(), ClientAuth::Required);
+    assert_eq!(Error::AnswerLater.alert(), None);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::{ClientConfigBuilder, ConfigError, ServerConfigBuilder};
 use crate::connection::CloseReason;
 use crate::error::ApiMisuse;
-use crate::handshake::Pending;
+use crate::handshake::{HandshakeKind, Pending};
 use crate::wire::{AlertDescription, SignatureScheme};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
@@ -46,7 +46,11 @@ const WAITS: [Wait; 4] = [Wait::ServerSignature, Wait::ServerChain, Wait::Client
 
 /// A handshake with certificates of both ends, in which these are pending.
 fn pair(version: ProtocolVersion, waits: &[Wait], transport: &TransportConfig) -> Pair {
-    let now = Instant::now();
+    let (client, server) = configs(version, waits, transport);
+    connect(&Arc::new(client), &Arc::new(server))
+}
+
+fn configs(version: ProtocolVersion, waits: &[Wait], transport: &TransportConfig) -> (ClientConfig, ServerConfig) {
     let key = || IDENTITY.key.clone_key();
     let client = match waits.contains(&Wait::ServerChain) {
         true => clients().dangerous().with_pending_verification().unwrap(),
@@ -66,10 +70,14 @@ fn pair(version: ProtocolVersion, waits: &[Wait], transport: &TransportConfig) -
     };
     client.set_versions(&[version]).unwrap().set_transport(transport.clone());
     server.set_versions(&[version]).unwrap().set_transport(transport.clone());
-    let name = ServerName::try_from("server.example").unwrap();
+    (client, server)
+}
+
+fn connect(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> Pair {
+    let (now, name) = (Instant::now(), ServerName::try_from("server.example").unwrap());
     Pair {
-        client: Connection::client(Arc::new(client), Some(name), now).unwrap(),
-        server: Connection::server(Arc::new(server), now).unwrap(),
+        client: Connection::client(client.clone(), Some(name), now).unwrap(),
+        server: Connection::server(server.clone(), now).unwrap(),
         now,
     }
 }
@@ -168,6 +176,35 @@ fn all_four_in_one_handshake() {
         for end in [&pair.client, &pair.server] {
             assert_eq!(end.negotiated().unwrap().peer_certificates(), chain());
         }
+    }
+}
+
+/// What was answered holds as long as the session (RFC 8446 §2.2), unless the application wants to be asked again.
+#[test]
+fn a_resumption_asks_for_nothing_that_was_answered() {
+    for again in [false, true] {
+        let (mut client, server) = configs(ProtocolVersion::DTLS1_3, &WAITS, &TransportConfig::new());
+        if again {
+            client.reverify_on_resumption();
+        }
+        let (client, server) = (Arc::new(client), Arc::new(server));
+        let mut asked = Vec::new();
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            let mut pair = connect(&client, &server);
+            let mut answers = [0, 0];
+            while !is_done(&mut pair) {
+                pair.run();
+                let now = pair.now;
+                for (end, answers) in [&mut pair.client, &mut pair.server].into_iter().zip(&mut answers) {
+                    *answers += usize::from(answer(end, now));
+                }
+            }
+            pair.run();
+            assert_eq!(pair.client.negotiated().unwrap().handshake_kind(), kind);
+            assert_eq!(pair.server.negotiated().unwrap().peer_certificates(), chain());
+            asked.push(answers);
+        }
+        assert_eq!(asked, [[2, 2], [usize::from(again), 0]]);
     }
 }
 
