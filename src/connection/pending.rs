@@ -13,6 +13,38 @@ impl Connection {
     /// signature is sent whole when it is there; otherwise everything goes on, and what the peer sends is kept within
     /// the bounds of [`TransportConfig`](crate::TransportConfig).
     ///
+    /// ```no_run
+    /// use std::time::Instant;
+    /// use udtls::{Connection, Pending, SignatureScheme};
+    ///
+    /// trait Module {
+    ///     fn sign(&self, scheme: SignatureScheme, message: &[u8]);
+    ///     fn judge(&self, chain: &[rustls::pki_types::CertificateDer<'static>]);
+    ///     fn signature(&self) -> Option<Result<Vec<u8>, rustls::Error>>;
+    ///     fn verdict(&self) -> Option<Result<(), rustls::Error>>;
+    /// }
+    ///
+    /// /// At `Event::AnswerWanted`.
+    /// fn ask(connection: &Connection, module: &impl Module) {
+    ///     match connection.pending() {
+    ///         Some(Pending::Signature { scheme, message, .. }) => module.sign(scheme, message),
+    ///         Some(Pending::Verdict { certificates, .. }) => module.judge(certificates),
+    ///         _ => {}
+    ///     }
+    /// }
+    ///
+    /// /// When the module has answered; what there is to send then is in `poll_transmit`.
+    /// fn answer(connection: &mut Connection, module: &impl Module) -> Result<(), udtls::ApiMisuse> {
+    ///     if let Some(signature) = module.signature() {
+    ///         connection.provide_signature(Instant::now(), signature)?;
+    ///     }
+    ///     if let Some(verdict) = module.verdict() {
+    ///         connection.provide_verdict(Instant::now(), verdict)?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
     /// An application that does not answer for as long as a silent peer is waited for loses the association
     /// ([`Error::Unanswered`]).
     pub fn pending(&self) -> Option<Pending<'_>> {
