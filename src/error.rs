@@ -132,6 +132,12 @@ pub enum PeerMisbehaved {
     BinderMismatch,
     /// Not as many binders as PSKs (RFC 8446 §4.2.11).
     BinderCountMismatch,
+    /// An MKI in the answer to ours, which had none (RFC 5764 §4.1.3).
+    UnexpectedMki,
+    /// A record size limit under 64 octets, or above what the version allows (RFC 8449 §4).
+    BadRecordSizeLimit,
+    /// A length that max_fragment_length has no code for (RFC 6066 §4).
+    BadMaxFragmentLength,
     TooManyKeyUpdates,
     BadKeyUpdate,
     BadTicket,
@@ -193,6 +199,8 @@ pub enum ApiMisuse {
     ExporterUnavailable,
     /// The protocol version negotiated has no such thing.
     NotInThisVersion,
+    /// No profile of SRTP was agreed on.
+    NoSrtpProfile,
     /// The association is closed.
     Closed,
     /// An answer was given to something that is not, or no longer, pending.
@@ -442,6 +450,7 @@ impl fmt::Display for ApiMisuse {
             Self::HandshakeNotComplete => f.write_str("the handshake is not complete"),
             Self::ExportTooLong => f.write_str("more keying material was asked for than can be exported"),
             Self::ExporterUnavailable => f.write_str("this label, or this association, has no exporter"),
+            Self::NoSrtpProfile => f.write_str("no profile of SRTP was agreed on"),
             Self::NotInThisVersion => f.write_str("the negotiated version has no such thing"),
             Self::Closed => f.write_str("the association is closed"),
             Self::NotPending => f.write_str("nothing is pending that this could answer"),

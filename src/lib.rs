@@ -96,10 +96,11 @@ pub use endpoint::{
     Listener, Reply, ReplyKind, Source, Validated, Validation, Verdict,
 };
 pub use error::{ApiMisuse, Discard, Error, PeerIncompatible, PeerMisbehaved, PlaintextFault};
-pub use handshake::{Direction, HandshakeKind, HelloRetryRequest, Negotiated, Pending};
+pub use handshake::{Direction, HandshakeKind, HelloRetryRequest, Negotiated, Pending, SrtpKeyingMaterial};
 pub use verify::{Fingerprint, InvalidFingerprint};
 pub use wire::{
     AlertDescription, CipherSuite, KeyUpdateRequest, Malformed, NamedGroup, ProtocolVersion, SignatureScheme,
+    SrtpProfile,
 };
 
 #[cfg(doc)]

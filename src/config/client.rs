@@ -10,7 +10,7 @@ use super::{ConfigError, TransportConfig};
 use crate::crypto::suites::Suite;
 use crate::error::Error;
 use crate::verify::{Fingerprint, Judgement, ServerIdentity};
-use crate::wire::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme};
+use crate::wire::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme, SrtpProfile};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};

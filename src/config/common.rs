@@ -1,11 +1,13 @@
 //! What client and server configurations have in common: provider, versions, suites, groups, protocols.
 
+use super::extensions::ExtensionSettings;
+use super::transport::Media;
 use super::{ConfigError, KeyShares, TransportConfig};
 use crate::crypto::{
     group_of,
     suites::{Suite, usable_suites},
 };
-use crate::wire::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme};
+use crate::wire::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme, SrtpProfile};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
@@ -43,6 +45,7 @@ pub(super) struct Common {
     /// The client's choice; a server leaves it at the default.
     pub(super) key_shares: KeyShares,
     pub(super) alpn_protocols: Vec<Vec<u8>>,
+    pub(super) extensions: ExtensionSettings,
     pub(super) transport: TransportConfig,
     pub(super) extended_master_secret: ExtendedMasterSecret,
     pub(super) key_log: Arc<dyn KeyLog>,
@@ -66,6 +69,7 @@ impl Common {
             signature_schemes: schemes,
             key_shares: KeyShares::default(),
             alpn_protocols: Vec::new(),
+            extensions: ExtensionSettings::default(),
             transport: TransportConfig::default(),
             extended_master_secret: ExtendedMasterSecret::default(),
             key_log: Arc::new(NoKeyLog),
@@ -133,6 +137,25 @@ impl Common {
     /// [`ConfigError::NoHybridGroup`].
     pub(super) fn set_key_shares(&mut self, key_shares: KeyShares) -> Result<(), ConfigError> {
         self.change(|common| common.key_shares = key_shares)
+    }
+
+    /// # Errors
+    /// [`ConfigError::UnknownSrtpProfile`].
+    pub(super) fn set_srtp_profiles(&mut self, profiles: &[SrtpProfile]) -> Result<(), ConfigError> {
+        if profiles.iter().any(|profile| profile.lengths().is_none()) {
+            return Err(ConfigError::UnknownSrtpProfile);
+        }
+        self.extensions.srtp_profiles = distinct(profiles).copied().collect();
+        self.set_transport(self.transport.clone());
+        Ok(())
+    }
+
+    pub(super) fn set_transport(&mut self, mut transport: TransportConfig) {
+        transport.set_media(match self.extensions.srtp_profiles.as_slice() {
+            [] => Media::None,
+            [_, ..] => Media::Keyed,
+        });
+        self.transport = transport;
     }
 
     pub(super) fn now(&self) -> UnixTime {
@@ -291,9 +314,21 @@ macro_rules! common_settings {
             Ok(self)
         }
 
+        /// The profiles of SRTP, best first: the association is to key media streams (RFC 5764). The server takes its first
+        /// that the client has too; with none in common there is an association all the same, without SRTP. The first
+        /// retransmission comes after 400 ms then, unless [`TransportConfig::set_timeouts`] says otherwise
+        /// (RFC 9147 §5.8.2). Default: none.
+        ///
+        /// # Errors
+        /// [`ConfigError::UnknownSrtpProfile`].
+        pub fn set_srtp_profiles(&mut self, profiles: &[SrtpProfile]) -> Result<&mut Self, ConfigError> {
+            self.common.set_srtp_profiles(profiles)?;
+            Ok(self)
+        }
+
         /// Sizes, timers and bounds.
         pub fn set_transport(&mut self, transport: TransportConfig) -> &mut Self {
-            self.common.transport = transport;
+            self.common.set_transport(transport);
             self
         }
 
@@ -339,6 +374,10 @@ macro_rules! common_settings {
 
         pub(crate) fn alpn_protocols(&self) -> &[Vec<u8>] {
             &self.common.alpn_protocols
+        }
+
+        pub(crate) fn srtp_profiles(&self) -> &[SrtpProfile] {
+            &self.common.extensions.srtp_profiles
         }
 
         pub(crate) fn transport(&self) -> &TransportConfig {

@@ -2,6 +2,7 @@
 
 mod client;
 mod common;
+mod extensions;
 mod external_key;
 mod resumption;
 mod server;
@@ -64,6 +65,15 @@ pub enum ConfigError {
     },
     /// An application protocol's name is empty or longer than 255 octets, or there are too many.
     BadAlpnProtocol,
+    /// A profile of SRTP that is not known.
+    UnknownSrtpProfile,
+    /// A record size limit that the protocol does not allow.
+    BadRecordSizeLimit {
+        /// The least that works.
+        floor: usize,
+        /// The most.
+        ceiling: usize,
+    },
     /// The MTU is under the floor.
     MtuTooSmall {
         /// The least that works.
@@ -123,6 +133,10 @@ impl fmt::Display for ConfigError {
             Self::NoHybridGroup => "for a post-quantum key share speak DTLS 1.3 and put a hybrid group first",
             Self::LimitTooSmall { floor } => return write!(f, "the limit must be at least {floor} octets"),
             Self::BadAlpnProtocol => "protocol names have 1 to 255 octets, and all of them together 16 KiB at most",
+            Self::UnknownSrtpProfile => "choose among the profiles of SRTP that have names here",
+            Self::BadRecordSizeLimit { floor, ceiling } => {
+                return write!(f, "a limit of record sizes has {floor} to {ceiling} octets");
+            }
             Self::MtuTooSmall { floor } => return write!(f, "the MTU must be at least {floor} octets"),
             Self::BadTimeout => "the initial timeout must be above zero and no longer than the longest",
             Self::BadAeadLimits { floor, sealed, forgeries } => {

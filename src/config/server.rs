@@ -11,7 +11,7 @@ use crate::crypto::{group_of, suites::Suite};
 use crate::error::Error;
 use crate::verify::{ClientAuth, ClientIdentity, Fingerprint, Judgement};
 use crate::wire::{
-    CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme, extensions::List16,
+    CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme, SrtpProfile, extensions::List16,
     hello::ClientHello as WireClientHello,
 };
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};

@@ -10,8 +10,7 @@ pub struct TransportConfig {
     mtu: usize,
     fall_back: FallBack,
     data: DataSize,
-    initial_timeout: Duration,
-    max_timeout: Duration,
+    timeouts: Timeouts,
     max_retransmissions: u32,
     timeout: TimeoutPolicy,
     partial_acks: PartialAcks,
@@ -22,6 +21,7 @@ pub struct TransportConfig {
     max_hello_verify_requests: u8,
     aead_limits: AeadLimits,
     worn_keys: WornKeys,
+    record_size_limit: u16,
 }
 
 /// What to do about malformed plaintext, which anyone on the path's edge can forge (RFC 9147 §4.5.2).
@@ -44,6 +44,31 @@ pub enum TimeoutPolicy {
     Adaptive,
     /// From the initial timeout, with each flight and whenever one is acknowledged.
     Fixed,
+}
+
+/// How long is waited before a flight is sent again.
+#[derive(Clone, Copy, Debug)]
+struct Timeouts {
+    initial: InitialTimeout,
+    max: Duration,
+}
+
+/// The first retransmission timeout (RFC 9147 §5.8.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InitialTimeout {
+    /// One second.
+    Usual,
+    /// Less, since a call waits for it.
+    Media,
+    /// What the application says.
+    Chosen(Duration),
+}
+
+/// Whether an association is to key media streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Media {
+    None,
+    Keyed,
 }
 
 /// What becomes of an association whose sending keys are worn out and cannot be changed.
@@ -123,7 +148,8 @@ impl TransportConfig {
         self
     }
 
-    /// The first retransmission timeout and the longest. Defaults: 1 s (RFC 9147 §5.8.2) and 60 s.
+    /// The first retransmission timeout and the longest. Defaults: 1 s, or 400 ms where profiles of SRTP are configured
+    /// (RFC 9147 §5.8.2), and 60 s.
     ///
     /// # Errors
     /// [`ConfigError::BadTimeout`] if the first is zero or longer than the longest.
@@ -131,7 +157,7 @@ impl TransportConfig {
         if initial.is_zero() || initial > max {
             return Err(ConfigError::BadTimeout);
         }
-        (self.initial_timeout, self.max_timeout) = (initial, max);
+        self.timeouts = Timeouts { initial: InitialTimeout::Chosen(initial), max };
         Ok(self)
     }
 
@@ -219,6 +245,28 @@ impl TransportConfig {
         self
     }
 
+    /// The longest record to take from the peer, in octets of what it holds: for those who have no room for more. It is told
+    /// the peer by record_size_limit (RFC 8449); a longer one under keys ends the association. Peers that do not know the
+    /// extension may send longer ones. Default 2^14, as long as records can be.
+    ///
+    /// How much a record of ours may hold is the peer's to say:
+    /// [`Connection::max_payload`](crate::Connection::max_payload) tells.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadRecordSizeLimit`] under 64 octets or above 2^14.
+    pub fn set_record_size_limit(&mut self, octets: usize) -> Result<&mut Self, ConfigError> {
+        let (floor, ceiling) = RECORD_SIZE_LIMITS;
+        match u16::try_from(octets) {
+            Ok(limit) if (floor..=ceiling).contains(&limit) => self.record_size_limit = limit,
+            _ => return Err(ConfigError::BadRecordSizeLimit { floor: floor.into(), ceiling: ceiling.into() }),
+        }
+        Ok(self)
+    }
+
+    pub(crate) const fn record_size_limit(&self) -> u16 {
+        self.record_size_limit
+    }
+
     pub(crate) const fn aead_limits(&self) -> AeadLimits {
         self.aead_limits
     }
@@ -240,11 +288,25 @@ impl TransportConfig {
     }
 
     pub(crate) const fn initial_timeout(&self) -> Duration {
-        self.initial_timeout
+        match self.timeouts.initial {
+            InitialTimeout::Usual => Duration::from_millis(1000),
+            InitialTimeout::Media => Duration::from_millis(400),
+            InitialTimeout::Chosen(timeout) => timeout,
+        }
+    }
+
+    /// Whether the association keys media; a timeout that the application chose stays.
+    pub(super) fn set_media(&mut self, media: Media) {
+        if !matches!(self.timeouts.initial, InitialTimeout::Chosen(_)) {
+            self.timeouts.initial = match media {
+                Media::Keyed => InitialTimeout::Media,
+                Media::None => InitialTimeout::Usual,
+            };
+        }
     }
 
     pub(crate) const fn max_timeout(&self) -> Duration {
-        self.max_timeout
+        self.timeouts.max
     }
 
     pub(crate) const fn max_retransmissions(&self) -> u32 {
@@ -286,8 +348,7 @@ impl Default for TransportConfig {
             mtu: 1200,
             fall_back: FallBack::InSteps,
             data: DataSize::default(),
-            initial_timeout: Duration::from_millis(1000),
-            max_timeout: Duration::from_secs(60),
+            timeouts: Timeouts { initial: InitialTimeout::Usual, max: Duration::from_secs(60) },
             max_retransmissions: 12,
             timeout: TimeoutPolicy::default(),
             partial_acks: PartialAcks::default(),
@@ -299,9 +360,13 @@ impl Default for TransportConfig {
             // ChaCha20 bears more, and is limited by what its epoch has of numbers alone.
             aead_limits: AeadLimits::NONE,
             worn_keys: WornKeys::Reported,
+            record_size_limit: RECORD_SIZE_LIMITS.1,
         }
     }
 }
+
+/// Octets (RFC 8449 §4).
+const RECORD_SIZE_LIMITS: (u16, u16) = (64, 1 << 14);
 
 /// Records, or forgeries.
 const AEAD_LIMIT_FLOOR: u64 = 16;

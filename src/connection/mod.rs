@@ -29,7 +29,7 @@ use crate::config::{ClientConfig, ConfigError, PlaintextFaults, ServerConfig, Ti
 use crate::crypto::suites::TrafficKeys;
 use crate::error::{ApiMisuse, Error, PlaintextFault};
 use crate::flight::{AckSender, Acks, Incoming, IncomingLimits, Outgoing, RetransmitTimer, RttAdaptation, TimerKnobs};
-use crate::handshake::{Effect, FlightEnd, Handshake, Input, Negotiated, StatelessStart};
+use crate::handshake::{Effect, FlightEnd, Handshake, Input, Negotiated, SrtpKeyingMaterial, StatelessStart};
 use crate::record::{PlaintextVersion, RecordLayer};
 use crate::wire::{
     AlertDescription,
@@ -375,6 +375,21 @@ impl Connection {
         }
     }
 
+    /// Keys and salts for SRTP (RFC 5764 §4.2), once the handshake is complete.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::HandshakeNotComplete`]; [`ApiMisuse::NoSrtpProfile`] if none was agreed on;
+    /// [`ApiMisuse::ExporterUnavailable`] for a 1.2 association without extended master secret (RFC 7627 §5.4).
+    pub fn srtp_keying_material(&self) -> Result<SrtpKeyingMaterial, ApiMisuse> {
+        let negotiated = self.negotiated().ok_or(ApiMisuse::HandshakeNotComplete)?;
+        let profile = negotiated.srtp_profile().ok_or(ApiMisuse::NoSrtpProfile)?;
+        match self.handshake.srtp_keying_material(profile) {
+            Ok(material) => Ok(material),
+            Err(Error::ApiMisuse(misuse)) => Err(misuse),
+            Err(_) => Err(ApiMisuse::ExporterUnavailable),
+        }
+    }
+
     /// Changes our sending keys, and asks the peer to change its own if `request` says so (RFC 8446 §4.6.3, RFC 9147 §8).
     /// Ours change when the peer has acknowledged the message; [`Event::KeyUpdated`] tells.
     ///
@@ -450,6 +465,7 @@ impl Connection {
                     self.drop_old_sending_keys();
                 }
                 Effect::AwaitChangeCipherSpec => self.await_change_cipher_spec(),
+                Effect::LimitRecords(limits) => self.records.limit_content(limits),
                 Effect::AcknowledgeNow => self.acks.request(),
                 Effect::Complete(negotiated) => self.complete(negotiated, now),
                 Effect::SessionKept => self.tell_of_session(),

@@ -3,7 +3,7 @@
 use super::{Connection, Event, Phase};
 use crate::config::{DataSize, FallBack};
 use crate::error::ApiMisuse;
-use crate::wire::{ack::Epoch, handshake::HANDSHAKE_HEADER_LEN, record::MAX_PLAINTEXT_LEN};
+use crate::wire::{ack::Epoch, handshake::HANDSHAKE_HEADER_LEN};
 
 impl Connection {
     /// Changes the MTU: the longest datagram to be sent, in octets of UDP payload. Flights sent from now on, also
@@ -49,10 +49,10 @@ impl Connection {
     /// [`Event::MaxPayloadChanged`](crate::Event::MaxPayloadChanged) tells when it is another one.
     pub fn max_payload(&self) -> usize {
         if self.transport.data_size() == DataSize::WholeRecord {
-            return MAX_PLAINTEXT_LEN;
+            return self.records.max_content();
         }
         let overhead = self.records.overhead(self.conduct.write_epoch).unwrap_or(0);
-        self.mtu.current.saturating_sub(overhead).min(MAX_PLAINTEXT_LEN)
+        self.mtu.current.saturating_sub(overhead).min(self.records.max_content())
     }
 
     /// The flight is sent again after an expiry: perhaps in shorter datagrams.

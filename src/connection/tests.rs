@@ -3,6 +3,7 @@
 
 mod discard;
 mod ends;
+mod extensions;
 mod hello_versions;
 mod keys;
 mod pending;

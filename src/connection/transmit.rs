@@ -7,7 +7,11 @@ use crate::flight::Acks;
 use crate::handshake::{FlightEnd, Input};
 use crate::record::{LimitState, Sealed};
 use crate::wire::{
-    AlertDescription, ack::write_ack, alert::Alert, enums::ContentType, post_handshake::KeyUpdateRequest,
+    AlertDescription,
+    ack::{RecordNumber, ack_capacity, ack_len, write_ack},
+    alert::Alert,
+    enums::ContentType,
+    post_handshake::KeyUpdateRequest,
 };
 use std::fmt;
 use std::ops::Range;
@@ -149,7 +153,20 @@ impl Connection {
         let numbers = self.acks.numbers();
         self.acks.sent();
         stats::count(&mut self.stats.acks_sent);
-        self.transmit_record(ContentType::ACK, out, |room| write_ack(numbers.as_slice(), room))
+        // A peer that takes only short records gets several (RFC 8449 §4), the newest numbers first; what no datagram holds
+        // stays away.
+        let (newest, mut older) = split_newest(numbers.as_slice(), ack_capacity(self.records.max_content()));
+        let mut used = self.transmit_record(ContentType::ACK, out, |room| write_ack(newest, room))?.unwrap_or(0);
+        while !older.is_empty() {
+            let (numbers, rest) = split_newest(older, ack_capacity(self.records.max_content()));
+            let needed = self.records.overhead(self.conduct.write_epoch).unwrap_or(0).saturating_add(ack_len(numbers));
+            let room = out.get_mut(used..).filter(|room| room.len() >= needed);
+            let Some(room) = room else { break };
+            let sealed = self.transmit_record(ContentType::ACK, room, |room| write_ack(numbers, room))?;
+            used = used.saturating_add(sealed.unwrap_or(0));
+            older = rest;
+        }
+        Ok((used > 0).then_some(used))
     }
 
     fn transmit_alert(&mut self, description: AlertDescription, out: &mut [u8]) -> Result<Option<usize>, Error> {
@@ -278,4 +295,10 @@ impl Connection {
             _ => {}
         }
     }
+}
+
+/// The last `count` of some record numbers, and those before.
+fn split_newest(numbers: &[RecordNumber], count: usize) -> (&[RecordNumber], &[RecordNumber]) {
+    let (older, newest) = numbers.split_at_checked(numbers.len().saturating_sub(count)).unwrap_or((&[], numbers));
+    (newest, older)
 }

@@ -22,6 +22,7 @@ use super::common12::{
     send_finished,
 };
 use super::established::Established12;
+use super::extensions::Settled;
 use super::negotiate::{HandshakeKind, HelloRetryRequest, Negotiated, check_answers};
 use super::offer::Offer;
 use super::pending::{self, AfterSignature, AfterVerdict, OnceJudged, OnceSigned};
@@ -55,7 +56,7 @@ struct Agreed {
     config: Arc<ClientConfig>,
     name: Option<ServerName<'static>>,
     parameters: KeyParameters,
-    protocol: Option<Vec<u8>>,
+    settled: Settled,
     server_name: Option<String>,
     transcript: Transcript,
 }
@@ -67,11 +68,12 @@ pub(super) fn handle_server_hello(
     transcript: TranscriptBuffer,
     hello: &ServerHello<'_>,
     message: &Message<'_>,
-    _: &mut Outbox,
+    out: &mut Outbox,
 ) -> Result<State, Error> {
     let suite = check_server_hello(&offer, hello)?;
     let derivation = derivation(&hello.extensions, offer.config.extended_master_secret())?;
-    let protocol = offer.protocol(&hello.extensions)?;
+    let settled = Settled::read(&offer, &hello.extensions, ProtocolVersion::DTLS1_2)?;
+    settled.limit_records(out);
     // Only a client certificate's signature needs the messages themselves (RFC 5246 §7.4.8).
     let retention = if offer.config.has_client_certificate() { Retention::Messages } else { Retention::HashOnly };
     let mut transcript = transcript.start(suite.hash, TranscriptForm::Dtls12, retention);
@@ -80,7 +82,7 @@ pub(super) fn handle_server_hello(
     let server_name = offer.sni().map(str::to_owned);
     let Offer { config, name, .. } = offer;
     let parameters = KeyParameters { suite, derivation, randoms };
-    let agreed = Agreed { config, name, parameters, protocol, server_name, transcript };
+    let agreed = Agreed { config, name, parameters, settled, server_name, transcript };
     Ok(State::ExpectServerCertificate12(Box::new(ExpectCertificate { agreed })))
 }
 
@@ -89,6 +91,8 @@ fn check_server_hello(offer: &Offer, hello: &ServerHello<'_>) -> Result<Suite12,
     const ALLOWED: &[ExtensionType] = &[
         ExtensionType::SERVER_NAME,
         ExtensionType::APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
+        ExtensionType::USE_SRTP,
+        ExtensionType::RECORD_SIZE_LIMIT,
         ExtensionType::EC_POINT_FORMATS,
         ExtensionType::EXTENDED_MASTER_SECRET,
         ExtensionType::RENEGOTIATION_INFO,
@@ -102,8 +106,6 @@ fn check_server_hello(offer: &Offer, hello: &ServerHello<'_>) -> Result<Suite12,
         return Err(PeerMisbehaved::SelectedUnofferedCompression.into());
     }
     check_answers(&hello.extensions, |ty| offer.sends(ty), ALLOWED)?;
-    // RFC 6066 §3: "The "extension_data" field of this extension SHALL be empty."
-    hello.extensions.flag(ExtensionType::SERVER_NAME)?;
     // RFC 8422 §5.1.2: a list without the uncompressed format is answered with illegal_parameter.
     if hello.point_formats()?.is_some_and(|formats| !formats.contains(&UNCOMPRESSED_POINT)) {
         return Err(PeerMisbehaved::UncompressedPointFormatMissing.into());
@@ -246,7 +248,7 @@ impl ExpectServerHelloDone {
     /// The client's flight, from Certificate to Finished (RFC 5246 §7.3).
     fn answer(self, out: &mut Outbox) -> Result<State, Error> {
         let Self { agreed, server, group, share, own } = self;
-        let Agreed { config, parameters, protocol, server_name, mut transcript, .. } = agreed;
+        let Agreed { config, parameters, settled, server_name, mut transcript, .. } = agreed;
         if !matches!(own, OwnCertificate::Certified(..)) {
             transcript.forget_messages();
         }
@@ -265,7 +267,8 @@ impl ExpectServerHelloDone {
             cipher_suite: parameters.suite.id,
             group: group_of(group),
             signature_scheme: server.scheme(),
-            protocol,
+            protocol: settled.protocol,
+            srtp_profile: settled.srtp_profile,
             server_name,
             peer: server.into_peer(),
             hello_retry_request: HelloRetryRequest::Unneeded,

@@ -17,6 +17,7 @@ use super::authentication::{
     verify_finished,
 };
 use super::established::{ApplicationSecrets, Established13, ReceivedTickets};
+use super::extensions::Settled;
 use super::negotiate::{Negotiated, check_answers};
 use super::offer::Offer;
 use super::pending::{self, AfterSignature, AfterVerdict, OnceJudged, OnceSigned};
@@ -103,17 +104,18 @@ pub(super) struct ExpectEncryptedExtensions {
 }
 
 impl ExpectEncryptedExtensions {
-    pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
+    pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
         let Self { mut progress, proof } = self;
         let message = input.expect(HandshakeType::ENCRYPTED_EXTENSIONS)?;
-        let protocol = read_encrypted_extensions(message.body, &progress.offer)?;
+        let settled = read_encrypted_extensions(message.body, &progress.offer)?;
+        settled.limit_records(out);
         progress.transcript.add(&message);
         match proof {
             ServerProof::Certificate => {
-                let next = ExpectCertificateOrRequest { progress, protocol };
+                let next = ExpectCertificateOrRequest { progress, settled };
                 Ok(State::ExpectServerCertificateOrRequest13(Box::new(next)))
             }
-            ServerProof::Session(session) => Resumption { progress, protocol, session }.judge(),
+            ServerProof::Session(session) => Resumption { progress, settled, session }.judge(),
         }
     }
 }
@@ -121,7 +123,7 @@ impl ExpectEncryptedExtensions {
 /// The server resumes a session; its certificate may have to be judged once more.
 pub(super) struct Resumption {
     progress: Progress,
-    protocol: Option<Vec<u8>>,
+    settled: Settled,
     session: Box<SessionState>,
 }
 
@@ -139,9 +141,9 @@ impl Resumption {
 
     /// RFC 8446 §2.2: no CertificateRequest, Certificate or CertificateVerify.
     fn expect_finished(self) -> State {
-        let Self { progress, protocol, session } = self;
+        let Self { progress, settled, session } = self;
         let (own, server) = (OwnCertificate::NotRequested, Authenticated::resumed(*session));
-        State::ExpectServerFinished13(Box::new(ExpectFinished { progress, protocol, own, server }))
+        State::ExpectServerFinished13(Box::new(ExpectFinished { progress, settled, own, server }))
     }
 
     /// Whom we want to talk to.
@@ -160,28 +162,28 @@ impl AfterVerdict for Resumption {
     }
 }
 
-/// Checks EncryptedExtensions and finds the application protocol (RFC 8446 §4.3.1, RFC 7301 §3.1).
-fn read_encrypted_extensions(body: &[u8], offer: &Offer) -> Result<Option<Vec<u8>>, Error> {
+/// Checks EncryptedExtensions and finds what they settle (RFC 8446 §4.3.1).
+fn read_encrypted_extensions(body: &[u8], offer: &Offer) -> Result<Settled, Error> {
     const ALLOWED: &[ExtensionType] = &[
         ExtensionType::SERVER_NAME,
         ExtensionType::SUPPORTED_GROUPS,
         ExtensionType::APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
+        ExtensionType::USE_SRTP,
+        ExtensionType::RECORD_SIZE_LIMIT,
     ];
     let mut r = Reader::new(body);
     let extensions = Extensions::read(&mut r)?;
     r.finish()?;
     check_answers(&extensions, |ty| offer.sends(ty), ALLOWED)?;
-    // RFC 6066 §3: "The "extension_data" field of this extension SHALL be empty."
-    extensions.flag(ExtensionType::SERVER_NAME)?;
     // The server's preferences are of no use before the next handshake (RFC 8446 §4.2.7).
     extensions.parse(ExtensionType::SUPPORTED_GROUPS, List16::<NamedGroup>::read)?;
-    offer.protocol(&extensions)
+    Settled::read(offer, &extensions, ProtocolVersion::DTLS1_3)
 }
 
 /// The server may ask for a certificate before it sends its own.
 pub(super) struct ExpectCertificateOrRequest {
     progress: Progress,
-    protocol: Option<Vec<u8>>,
+    settled: Settled,
 }
 
 /// What the server asked of us, and what we answer (RFC 8446 §4.4.2, §4.4.3).
@@ -194,11 +196,11 @@ enum OwnCertificate {
 
 impl ExpectCertificateOrRequest {
     pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
-        let Self { mut progress, protocol } = self;
+        let Self { mut progress, settled } = self;
         let message = input.expect_one_of(&[HandshakeType::CERTIFICATE_REQUEST, HandshakeType::CERTIFICATE])?;
         if message.msg_type == HandshakeType::CERTIFICATE {
             let own = OwnCertificate::NotRequested;
-            return ExpectCertificate { progress, protocol, own }.handle_certificate(&message);
+            return ExpectCertificate { progress, settled, own }.handle_certificate(&message);
         }
         let request = CertificateRequest::read13(message.body)?.ok_or(PeerMisbehaved::MissingSignatureAlgorithms)?;
         if !request.context.is_empty() {
@@ -206,7 +208,7 @@ impl ExpectCertificateOrRequest {
         }
         let own = choose_certificate(&request, &progress.offer);
         progress.transcript.add(&message);
-        Ok(State::ExpectServerCertificate13(Box::new(ExpectCertificate { progress, protocol, own })))
+        Ok(State::ExpectServerCertificate13(Box::new(ExpectCertificate { progress, settled, own })))
     }
 }
 
@@ -229,7 +231,7 @@ fn choose_certificate(request: &CertificateRequest<'_>, offer: &Offer) -> OwnCer
 /// The server's certificate is due.
 pub(super) struct ExpectCertificate {
     progress: Progress,
-    protocol: Option<Vec<u8>>,
+    settled: Settled,
     own: OwnCertificate,
 }
 
@@ -261,8 +263,8 @@ impl ExpectCertificate {
 
 impl AfterVerdict for ExpectCertificate {
     fn trusted(self, trusted: TrustedChain) -> State {
-        let Self { progress, protocol, own } = self;
-        let next = ExpectCertificateVerify { progress, protocol, own, trusted };
+        let Self { progress, settled, own } = self;
+        let next = ExpectCertificateVerify { progress, settled, own, trusted };
         State::ExpectServerCertificateVerify13(Box::new(next))
     }
 
@@ -274,34 +276,34 @@ impl AfterVerdict for ExpectCertificate {
 /// The chain is trusted; now the server must prove that it is its own.
 pub(super) struct ExpectCertificateVerify {
     progress: Progress,
-    protocol: Option<Vec<u8>>,
+    settled: Settled,
     own: OwnCertificate,
     trusted: TrustedChain,
 }
 
 impl ExpectCertificateVerify {
     pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
-        let Self { mut progress, protocol, own, trusted } = self;
+        let Self { mut progress, settled, own, trusted } = self;
         let message = input.expect(HandshakeType::CERTIFICATE_VERIFY)?;
         let config = &progress.offer.config;
         let (provider, offered) = (config.provider(), config.signature_schemes());
         let server = trusted.verify_signature(Role::Server, provider, offered, &progress.transcript, message.body)?;
         progress.transcript.add(&message);
-        Ok(State::ExpectServerFinished13(Box::new(ExpectFinished { progress, protocol, own, server })))
+        Ok(State::ExpectServerFinished13(Box::new(ExpectFinished { progress, settled, own, server })))
     }
 }
 
 /// The server is authenticated; its Finished confirms the handshake as a whole.
 pub(super) struct ExpectFinished {
     progress: Progress,
-    protocol: Option<Vec<u8>>,
+    settled: Settled,
     own: OwnCertificate,
     server: Authenticated,
 }
 
 impl ExpectFinished {
     pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
-        let Self { progress, protocol, own, server } = self;
+        let Self { progress, settled, own, server } = self;
         let Progress { offer, suite, group, mut transcript, schedule, client_secret, server_secret } = progress;
         let message = input.expect(HandshakeType::FINISHED)?;
         let expected = server_secret.verify_data(&transcript.current_hash())?;
@@ -315,7 +317,8 @@ impl ExpectFinished {
             cipher_suite: suite.id,
             group,
             signature_scheme: server.scheme(),
-            protocol,
+            protocol: settled.protocol,
+            srtp_profile: settled.srtp_profile,
             server_name: offer.sni().map(str::to_owned),
             hello_retry_request: offer.hello_retry_request,
             kind: server.kind(),

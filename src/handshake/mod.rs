@@ -10,6 +10,7 @@ mod client12;
 mod client13;
 mod common12;
 mod established;
+mod extensions;
 mod negotiate;
 mod offer;
 mod pending;
@@ -21,12 +22,15 @@ mod server12;
 mod server13;
 mod session;
 mod signature;
+mod srtp;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests12;
 #[cfg(test)]
 mod tests13;
+#[cfg(test)]
+mod tests_extensions;
 mod transcript;
 #[cfg(test)]
 mod vectors;
@@ -37,6 +41,7 @@ pub(crate) use server::{StatelessRetry, StatelessStart};
 
 pub(crate) use negotiate::{Selection, check_parameters12, select, server_name};
 pub(crate) use server12::estimated_flight as estimated_flight12;
+pub use srtp::SrtpKeyingMaterial;
 
 use crate::config::{ClientConfig, ExtendedMasterSecret, ServerConfig};
 use crate::crypto::suites::TrafficKeys;
@@ -46,6 +51,7 @@ use crate::wire::{
     enums::HandshakeType,
     handshake::{Message, OwnedMessage},
     post_handshake::KeyUpdateRequest,
+    record::ContentLimits,
 };
 use rustls::pki_types::ServerName;
 use std::sync::Arc;
@@ -94,6 +100,8 @@ pub(crate) enum Effect {
     InstallWrite { epoch: Epoch, keys: TrafficKeys },
     /// DTLS 1.2: the peer's ChangeCipherSpec is due; an earlier one that was remembered may be given now.
     AwaitChangeCipherSpec,
+    /// From here on records are no longer than this; protected ones of the peer either.
+    LimitRecords(ContentLimits),
     /// Acknowledge without delay (RFC 9147 §5.8.3, §7.1).
     AcknowledgeNow,
     /// The peer is authenticated and application data may flow.

@@ -8,7 +8,7 @@ use crate::crypto::{
 };
 use crate::error::{Error, PeerIncompatible, PeerMisbehaved};
 use crate::wire::{
-    CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme,
+    CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme, SrtpProfile,
     enums::ExtensionType,
     extensions::{Extensions, KeyShareEntry, UNCOMPRESSED_POINT},
     hello::{ClientHello, NULL_COMPRESSION},
@@ -25,6 +25,7 @@ pub struct Negotiated {
     pub(super) group: NamedGroup,
     pub(super) signature_scheme: SignatureScheme,
     pub(super) protocol: Option<Vec<u8>>,
+    pub(super) srtp_profile: Option<SrtpProfile>,
     pub(super) server_name: Option<String>,
     pub(super) peer: PeerCredentials,
     pub(super) hello_retry_request: HelloRetryRequest,
@@ -78,6 +79,11 @@ impl Negotiated {
     /// The application protocol (RFC 7301), if one was agreed on.
     pub fn alpn_protocol(&self) -> Option<&[u8]> {
         self.protocol.as_deref()
+    }
+
+    /// The profile of SRTP (RFC 5764), if one was agreed on.
+    pub fn srtp_profile(&self) -> Option<SrtpProfile> {
+        self.srtp_profile
     }
 
     /// The server name that the client sent (RFC 6066 §3).

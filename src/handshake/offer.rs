@@ -1,6 +1,7 @@
 //! What a client offers: every ClientHello of one handshake is made here (RFC 8446 §4.1.2, RFC 5246 §7.4.1.2,
 //! RFC 9147 §5.3).
 
+use super::extensions::Limit;
 use super::negotiate::HelloRetryRequest;
 use super::schedule13::EarlySchedule;
 use super::transcript::{Retention, Transcript, TranscriptBuffer, TranscriptForm};
@@ -22,6 +23,7 @@ use crate::wire::{
     handshake::Message,
     hello::{ClientHelloFields, Random, ServerHello, selected_protocol},
     pre_shared_key::{PskIdentity, put_binder, put_modes, put_offered_psk, truncated},
+    srtp::UseSrtp,
 };
 use rustls::crypto::SharedSecret;
 use rustls::crypto::hash::Output;
@@ -116,6 +118,11 @@ impl Offer {
         }
     }
 
+    /// The longest record that we take.
+    pub(super) fn record_size_limit(&self) -> Limit {
+        Limit::of_client(self.config.transport().record_size_limit(), self.config.versions())
+    }
+
     /// Whether a share of `group` was sent.
     pub(super) fn shares(&self, group: NamedGroup) -> bool {
         self.entries().any(|entry| entry.group == group)
@@ -177,6 +184,7 @@ impl Offer {
                 self.offers(ProtocolVersion::DTLS1_3) && self.name.is_some() && self.config.keeps_sessions()
             }
             ExtensionType::PRE_SHARED_KEY => matches!(self.session, OfferedSession::Dtls13(_)),
+            ExtensionType::USE_SRTP => !self.config.srtp_profiles().is_empty(),
             ExtensionType::EC_POINT_FORMATS
             | ExtensionType::EXTENDED_MASTER_SECRET
             | ExtensionType::RENEGOTIATION_INFO => self.offers(ProtocolVersion::DTLS1_2),
@@ -201,6 +209,8 @@ impl Offer {
             ExtensionType::APPLICATION_LAYER_PROTOCOL_NEGOTIATION => {
                 put_protocol_names(out, config.alpn_protocols().iter().map(Vec::as_slice));
             }
+            ExtensionType::USE_SRTP => UseSrtp::put(out, config.srtp_profiles()),
+            ExtensionType::RECORD_SIZE_LIMIT => self.record_size_limit().put(out),
             ExtensionType::EC_POINT_FORMATS => put_extension(out, ty, |out| {
                 out.put_vec::<1>(|out| out.put_u8(UNCOMPRESSED_POINT));
             }),
@@ -312,6 +322,8 @@ const EXTENSIONS: &[ExtensionType] = &[
     ExtensionType::SUPPORTED_GROUPS,
     ExtensionType::SIGNATURE_ALGORITHMS,
     ExtensionType::APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
+    ExtensionType::USE_SRTP,
+    ExtensionType::RECORD_SIZE_LIMIT,
     ExtensionType::EC_POINT_FORMATS,
     ExtensionType::EXTENDED_MASTER_SECRET,
     ExtensionType::RENEGOTIATION_INFO,

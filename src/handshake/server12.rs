@@ -22,9 +22,9 @@ use super::common12::{
     send_finished,
 };
 use super::established::Established12;
+use super::extensions::Settled;
 use super::negotiate::{
-    HandshakeKind, HelloRetryRequest, Negotiated, acknowledges_name, select_group12, select_protocol, select_suite12,
-    server_name,
+    HandshakeKind, HelloRetryRequest, Negotiated, acknowledges_name, select_group12, select_suite12, server_name,
 };
 use super::pending::{self, AfterSignature, AfterVerdict, OnceJudged, OnceSigned};
 use super::schedule12::{Derivation, KeyBlock, MasterSecret, PeerShare, Randoms};
@@ -44,7 +44,7 @@ use crate::wire::{
     certificate::{CertificateRequest, DigitallySigned, put_certificate12, read_certificate12},
     codec::Put,
     enums::{ExtensionType, HandshakeType},
-    extensions::{UNCOMPRESSED_POINT, put_extension, put_protocol_names},
+    extensions::{UNCOMPRESSED_POINT, put_extension},
     handshake::Message,
     hello::{ClientHello, DOWNGRADE_TO_1_2, Random, ServerHello},
     key_exchange::{ServerKeyExchange, read_client_key_exchange},
@@ -89,7 +89,7 @@ struct Choice {
     suite: Suite12,
     group: &'static dyn SupportedKxGroup,
     derivation: Derivation,
-    protocol: Option<Vec<u8>>,
+    settled: Settled,
     certified: Arc<CertifiedKey>,
     signer: Box<dyn Signer>,
 }
@@ -105,8 +105,8 @@ impl Choice {
         let context = SignatureContext::ServerKeyExchange12(auth);
         let signer = signature::choose_signer(context, certified.key.as_ref(), &schemes)?;
         let suite = select_suite12(hello, config, |other| other == auth)?;
-        let protocol = select_protocol(hello, config)?;
-        Ok(Self { suite, group, derivation, protocol, certified, signer })
+        let settled = Settled::choose(config, hello, ProtocolVersion::DTLS1_2)?;
+        Ok(Self { suite, group, derivation, settled, certified, signer })
     }
 
     /// ServerHello to ServerHelloDone (RFC 5246 §7.3). The ClientHello is part of the transcript already.
@@ -121,6 +121,7 @@ impl Choice {
         let parameters = KeyParameters { suite: self.suite, derivation: self.derivation, randoms };
         let key_exchange = KeyExchange::start(self.group)?;
         out.push(Effect::Flight(FlightEnd::Answer));
+        self.settled.limit_records(out);
         let body = self.server_hello(&config, hello, &randoms.server);
         out.send(Epoch::PLAINTEXT, HandshakeType::SERVER_HELLO, body, &mut transcript)?;
         let mut body = Vec::new();
@@ -135,7 +136,8 @@ impl Choice {
             cipher_suite: self.suite.id,
             group: key_exchange.group(),
             signature_scheme: self.signer.scheme().into(),
-            protocol: self.protocol,
+            protocol: self.settled.protocol,
+            srtp_profile: self.settled.srtp_profile,
             server_name: server_name(hello).map(str::to_owned),
             peer: PeerCredentials::default(),
             hello_retry_request: HelloRetryRequest::Unneeded,
@@ -173,9 +175,7 @@ impl Choice {
                 out.put_vec::<1>(|out| out.put_u8(UNCOMPRESSED_POINT));
             });
         }
-        if let Some(protocol) = &self.protocol {
-            put_protocol_names(out, std::iter::once(protocol.as_slice()));
-        }
+        self.settled.put(config, ProtocolVersion::DTLS1_2, out);
     }
 }
 

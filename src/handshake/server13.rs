@@ -19,9 +19,10 @@ use super::authentication::{
     Authenticated, TrustedChain, read_certificate, send_certificate, send_certificate_verify, verify_finished,
 };
 use super::established::{ApplicationSecrets, Established13};
+use super::extensions::Settled;
 use super::negotiate::{
     HandshakeKind, HelloRetryRequest, KeyShareChoice, Negotiated, Selection, Selection13, acknowledges_name, select,
-    select_protocol, server_name,
+    server_name,
 };
 use super::pending::{self, AfterSignature, AfterVerdict, OnceJudged, OnceSigned};
 use super::resumption13::{AcceptedPsk, Tickets, TicketsWanted, select_psk, send_tickets};
@@ -39,7 +40,7 @@ use crate::wire::{
     certificate::{CertificateRequest, DigitallySigned},
     codec::Put,
     enums::{ExtensionType, HandshakeType},
-    extensions::{KeyShareEntry, put_extension, put_protocol_names},
+    extensions::{KeyShareEntry, put_extension},
     handshake::Message,
     hello::{ClientHello, HELLO_RETRY_REQUEST_RANDOM, Random, ServerHello, put_selected_version},
 };
@@ -200,7 +201,7 @@ struct Parameters {
     config: Arc<ServerConfig>,
     suite: Suite13,
     group: &'static dyn SupportedKxGroup,
-    protocol: Option<Vec<u8>>,
+    settled: Settled,
     proof: Proof,
     hello_retry_request: HelloRetryRequest,
 }
@@ -221,13 +222,12 @@ impl Parameters {
         psk: Option<AcceptedPsk>,
         hello_retry_request: HelloRetryRequest,
     ) -> Result<Self, Error> {
-        // Negotiated anew each time (RFC 7301 §3.1).
-        let protocol = select_protocol(hello, &config)?;
+        let settled = Settled::choose(&config, hello, ProtocolVersion::DTLS1_3)?;
         let proof = match psk {
             Some(psk) => Proof::Session(Box::new(psk)),
             None => Proof::by_certificate(&config, hello)?,
         };
-        Ok(Self { config, suite, group, protocol, proof, hello_retry_request })
+        Ok(Self { config, suite, group, settled, proof, hello_retry_request })
     }
 }
 
@@ -285,7 +285,7 @@ fn send_flight(
     mut transcript: Transcript,
     out: &mut Outbox,
 ) -> Result<State, Error> {
-    let Parameters { config, suite, group, protocol, proof, hello_retry_request } = parameters;
+    let Parameters { config, suite, group, settled, proof, hello_retry_request } = parameters;
     let exchange = crypto::start_and_complete(group, share.key_exchange)?;
     let random = crypto::random(config.provider())?;
 
@@ -309,13 +309,14 @@ fn send_flight(
     out.push(Effect::InstallWrite { epoch: HANDSHAKE_EPOCH, keys: server_secret.keys() });
     out.push(Effect::InstallRead { epoch: HANDSHAKE_EPOCH, keys: client_secret.keys() });
 
-    send_encrypted_extensions(&config, hello, protocol.as_deref(), &proof, &mut transcript, out)?;
+    send_encrypted_extensions(&config, hello, &settled, &proof, &mut transcript, out)?;
     let negotiated = Box::new(Negotiated {
         version: ProtocolVersion::DTLS1_3,
         cipher_suite: suite.id,
         group: share.group,
         signature_scheme: proof.scheme(),
-        protocol,
+        protocol: settled.protocol,
+        srtp_profile: settled.srtp_profile,
         server_name: server_name(hello).map(str::to_owned),
         peer: PeerCredentials::default(),
         hello_retry_request,
@@ -398,11 +399,11 @@ impl AfterSignature for Unsigned {
 /// Octets of a ServerHello without its share.
 const SERVER_HELLO_LEN: usize = 64;
 
-/// RFC 8446 §4.3.1: server_name acknowledged (RFC 6066 §3), and the application protocol (RFC 7301 §3.1).
+/// RFC 8446 §4.3.1: what the extensions settle.
 fn send_encrypted_extensions(
     config: &ServerConfig,
     hello: &ClientHello<'_>,
-    protocol: Option<&[u8]>,
+    settled: &Settled,
     proof: &ServerProof,
     transcript: &mut Transcript,
     out: &mut Outbox,
@@ -413,10 +414,9 @@ fn send_encrypted_extensions(
         if matches!(proof, ServerProof::Certificate(..)) && acknowledges_name(hello, config) {
             put_extension(out, ExtensionType::SERVER_NAME, |_| ());
         }
-        if let Some(protocol) = protocol {
-            put_protocol_names(out, std::iter::once(protocol));
-        }
+        settled.put(config, ProtocolVersion::DTLS1_3, out);
     });
+    settled.limit_records(out);
     out.send(HANDSHAKE_EPOCH, HandshakeType::ENCRYPTED_EXTENSIONS, body, transcript)
 }
 

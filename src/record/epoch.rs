@@ -83,18 +83,18 @@ impl ReadEpoch {
         }
     }
 
-    /// Opens a record that is addressed to this epoch, in place.
+    /// Opens a record that is addressed to this epoch, in place. Under keys it may hold `max` octets.
     ///
     /// # Errors
     /// [`Error::PeerMisbehaved`] for what authenticated and is wrong; [`Error::IntegrityLimitReached`].
-    pub(super) fn open<'d>(&mut self, record: Framed<'d>) -> Result<Opened<'d>, Error> {
+    pub(super) fn open<'d>(&mut self, record: Framed<'d>, max: usize) -> Result<Opened<'d>, Error> {
         let opened = match record {
             Framed::Full { header, raw } => match self.novelty(header.sequence_number) {
                 // The number is in the clear: nothing is given away by looking at it first (RFC 6347 §4.1.2.6).
-                Ok(_) => self.protection.open_full(&header, raw),
+                Ok(_) => self.protection.open_full(&header, max, raw),
                 Err(reason) => return Ok(Opened::Discarded(reason)),
             },
-            Framed::Unified { header, raw } => self.protection.open_unified(header, self.window.expected(), raw),
+            Framed::Unified { header, raw } => self.protection.open_unified(header, self.window.expected(), max, raw),
         };
         match opened {
             Ok(unprotected) => Ok(self.receive(unprotected)),

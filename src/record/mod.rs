@@ -28,7 +28,7 @@ use crate::error::{ApiMisuse, Discard, Error};
 use crate::wire::{
     ack::{Epoch, RecordNumber},
     enums::ContentType,
-    record::MAX_PLAINTEXT_LEN,
+    record::ContentLimits,
 };
 use epoch::{ReadEpoch, WriteEpoch};
 use split::{Framed, HeaderForm, split};
@@ -39,6 +39,7 @@ pub(crate) struct RecordLayer {
     /// In the order of installation, which is that of epochs.
     read: Vec<ReadEpoch>,
     write: Vec<WriteEpoch>,
+    limits: ContentLimits,
 }
 
 /// What came of the first record of a datagram.
@@ -72,7 +73,7 @@ pub(crate) struct Sealed {
 impl RecordLayer {
     /// Epoch 0 both ways.
     pub(crate) fn new() -> Self {
-        Self { read: vec![ReadEpoch::plaintext()], write: vec![WriteEpoch::plaintext(0)] }
+        Self { read: vec![ReadEpoch::plaintext()], write: vec![WriteEpoch::plaintext(0)], limits: ContentLimits::USUAL }
     }
 
     #[cfg(test)]
@@ -159,7 +160,7 @@ impl RecordLayer {
             return Ok(self.without_keys(record));
         };
         let Some(epoch) = self.read.get_mut(at) else { return Ok(Opened::Discarded(Discard::UnknownEpoch)) };
-        match epoch.open(record) {
+        match epoch.open(record, self.limits.receive.into()) {
             // "the previous keys can be dropped when the limit is reached rather than closing" (RFC 9147 §4.5.3).
             Err(Error::IntegrityLimitReached) if at.saturating_add(1) < self.read.len() => {
                 self.read.remove(at);
@@ -198,6 +199,16 @@ impl RecordLayer {
         self.write.iter_mut().for_each(|epoch| epoch.lower_limit(limits));
     }
 
+    /// Records have no more content than this from now on. To keep to it in plaintext too harms nobody.
+    pub(crate) const fn limit_content(&mut self, limits: ContentLimits) {
+        self.limits = limits;
+    }
+
+    /// Octets of content that a record of ours may have.
+    pub(crate) fn max_content(&self) -> usize {
+        self.limits.send.into()
+    }
+
     /// How near the keys for sending in `epoch` are to the number of records that they may seal (RFC 9147 §4.5.3). They
     /// go on sealing beyond it: whoever drives the association decides. `None` without such keys.
     pub(crate) fn write_limit_state(&self, epoch: Epoch) -> Option<LimitState> {
@@ -222,10 +233,11 @@ impl RecordLayer {
         out: &mut [u8],
         fill: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> Result<Option<Sealed>, Error> {
+        let max = self.max_content();
         let writer = self.writer_mut(epoch)?;
         writer.check_numbers()?;
         let (needed, header_len) = (overhead(writer), writer.header_len());
-        let room_len = out.len().checked_sub(needed).ok_or_else(|| too_small(needed))?.min(MAX_PLAINTEXT_LEN);
+        let room_len = out.len().checked_sub(needed).ok_or_else(|| too_small(needed))?.min(max);
         let room = out.get_mut(header_len..header_len.saturating_add(room_len)).ok_or_else(|| too_small(needed))?;
         let Some(payload_len) = fill(room) else { return Ok(None) };
         let len = needed.saturating_add(payload_len);
@@ -249,9 +261,10 @@ impl RecordLayer {
         buffer: &mut [u8],
         payload: Range<usize>,
     ) -> Result<Range<usize>, Error> {
+        let max = self.max_content();
         let writer = self.writer_mut(epoch)?;
-        if payload.len() > MAX_PLAINTEXT_LEN {
-            return Err(ApiMisuse::PayloadTooLong { max: MAX_PLAINTEXT_LEN }.into());
+        if payload.len() > max {
+            return Err(ApiMisuse::PayloadTooLong { max }.into());
         }
         let needed = overhead(writer).saturating_add(payload.len());
         let start = payload.start.checked_sub(writer.header_len()).ok_or_else(|| too_small(needed))?;

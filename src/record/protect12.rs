@@ -47,7 +47,12 @@ impl Protection12 {
     }
 
     /// Opens the body of a record in place.
-    pub(super) fn open<'d>(&self, header: &PlaintextHeader, body: &'d mut [u8]) -> Result<&'d mut [u8], Failure> {
+    pub(super) fn open<'d>(
+        &self,
+        header: &PlaintextHeader,
+        max: usize,
+        body: &'d mut [u8],
+    ) -> Result<&'d mut [u8], Failure> {
         if header.version != ProtocolVersion::DTLS1_2 {
             return Err(Failure::Discarded(Discard::UnknownVersion));
         }
@@ -58,7 +63,7 @@ impl Protection12 {
         let place = explicit.first_chunk().copied().unwrap_or_else(|| place(header));
         let additional_data = additional_data(&PlaintextHeader { length: len, ..*header });
         let len = self.key.open(self.nonce(place), &additional_data, sealed).ok_or(Failure::Forged)?;
-        check_plaintext_len(len)?;
+        check_plaintext_len(len, max)?;
         sealed.get_mut(..len).ok_or(Failure::Forged)
     }
 

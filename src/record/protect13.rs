@@ -13,7 +13,7 @@ use crate::error::{Error, PeerMisbehaved};
 use crate::wire::{
     ack::Epoch,
     enums::ContentType,
-    record::{MAX_PLAINTEXT_LEN, UNIFIED_HEADER_LEN, UnifiedFlags},
+    record::{UNIFIED_HEADER_LEN, UnifiedFlags},
 };
 
 /// The keys of one direction of one epoch.
@@ -51,6 +51,7 @@ impl Protection13 {
         &self,
         header: UnifiedHeader,
         expected: u64,
+        max: usize,
         raw: &'d mut [u8],
     ) -> Result<Unprotected<'d>, Failure> {
         let (head, sealed) = raw.split_at_mut_checked(header.len).ok_or(TRUNCATED)?;
@@ -59,7 +60,7 @@ impl Protection13 {
         let sequence = header.unmask(head, mask).ok_or(TRUNCATED)?.reconstruct(expected);
         let len = self.key.open(self.nonce(sequence), head, sealed).ok_or(Failure::Forged)?;
         let inner = sealed.get_mut(..len).ok_or(Failure::Forged)?;
-        let (content_type, payload) = strip_padding(inner).map_err(Failure::Misbehaved)?;
+        let (content_type, payload) = strip_padding(inner, max).map_err(Failure::Misbehaved)?;
         Ok(Unprotected { content_type, sequence, payload })
     }
 
@@ -95,9 +96,9 @@ impl Protection13 {
 }
 
 /// Takes a DTLSInnerPlaintext apart: content ‖ type ‖ zeros (RFC 9147 §4, RFC 8446 §5.4).
-fn strip_padding(inner: &mut [u8]) -> Result<(ContentType, &mut [u8]), PeerMisbehaved> {
-    // Padding counts (RFC 8446 §5.4).
-    if inner.len() > MAX_PLAINTEXT_LEN.saturating_add(TYPE_LEN) {
+fn strip_padding(inner: &mut [u8], max: usize) -> Result<(ContentType, &mut [u8]), PeerMisbehaved> {
+    // Padding counts (RFC 8446 §5.4, RFC 8449 §4).
+    if inner.len() > max.saturating_add(TYPE_LEN) {
         return Err(PeerMisbehaved::PlaintextTooLong);
     }
     let at = inner.iter().rposition(|octet| *octet != 0).ok_or(PeerMisbehaved::NoContentType)?;

@@ -9,7 +9,7 @@ use crate::error::{Discard, Error, PeerMisbehaved};
 use crate::wire::{
     ack::Epoch,
     enums::{ContentType, ProtocolVersion},
-    record::{MAX_PLAINTEXT_LEN, PLAINTEXT_HEADER_LEN, PlaintextHeader},
+    record::{PLAINTEXT_HEADER_LEN, PlaintextHeader},
 };
 
 /// How records of one epoch are protected, in one direction.
@@ -88,12 +88,13 @@ impl Protection {
     pub(super) fn open_full<'d>(
         &self,
         header: &PlaintextHeader,
+        max: usize,
         raw: &'d mut [u8],
     ) -> Result<Unprotected<'d>, Failure> {
         let (_, body) = raw.split_at_mut_checked(PLAINTEXT_HEADER_LEN).ok_or(TRUNCATED)?;
         let payload = match self {
             Self::Plaintext(_) => body,
-            Self::Dtls12(protection) => protection.open(header, body)?,
+            Self::Dtls12(protection) => protection.open(header, max, body)?,
             // After a switch to unified headers no other opens under keys (RFC 9147 §4.1).
             Self::Dtls13(_) => return Err(Failure::Discarded(Discard::UnknownEpoch)),
         };
@@ -105,10 +106,11 @@ impl Protection {
         &self,
         header: UnifiedHeader,
         expected: u64,
+        max: usize,
         raw: &'d mut [u8],
     ) -> Result<Unprotected<'d>, Failure> {
         match self {
-            Self::Dtls13(protection) => protection.open(header, expected, raw),
+            Self::Dtls13(protection) => protection.open(header, expected, max, raw),
             Self::Plaintext(_) | Self::Dtls12(_) => Err(Failure::Discarded(Discard::UnknownEpoch)),
         }
     }
@@ -164,9 +166,9 @@ pub(super) fn full_header(
     Ok(PlaintextHeader { content_type, version: ProtocolVersion::DTLS1_2, epoch: epoch.0, sequence_number, length })
 }
 
-/// The peer authenticated too long a plaintext (RFC 5246 §6.2.1).
-pub(super) const fn check_plaintext_len(len: usize) -> Result<(), Failure> {
-    if len > MAX_PLAINTEXT_LEN { Err(Failure::Misbehaved(PeerMisbehaved::PlaintextTooLong)) } else { Ok(()) }
+/// The peer authenticated too long a plaintext (RFC 5246 §6.2.1, RFC 8449 §4).
+pub(super) const fn check_plaintext_len(len: usize, max: usize) -> Result<(), Failure> {
+    if len > max { Err(Failure::Misbehaved(PeerMisbehaved::PlaintextTooLong)) } else { Ok(()) }
 }
 
 /// A record shorter than its own header is never cut off a datagram.

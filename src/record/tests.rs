@@ -11,7 +11,7 @@ use crate::crypto::{
     suites::{AeadAlgorithm, Suite, Suite13, usable_suites},
 };
 use crate::error::PeerMisbehaved;
-use crate::wire::record::{MAX_SEQUENCE_48, UnifiedFlags};
+use crate::wire::record::{MAX_PLAINTEXT_LEN, MAX_SEQUENCE_48, UnifiedFlags};
 use rustls::crypto::aws_lc_rs::default_provider;
 
 /// A small source of numbers, the same on every run.

@@ -79,6 +79,16 @@ pub(crate) fn write_ack(numbers: &[RecordNumber], out: &mut [u8]) -> Option<usiz
     len.checked_add(prefix.len())
 }
 
+/// Octets of an ACK of these.
+pub(crate) const fn ack_len(numbers: &[RecordNumber]) -> usize {
+    numbers.len().saturating_mul(RecordNumber::LEN).saturating_add(2)
+}
+
+/// How many record numbers an ACK of this many octets lists: at least one.
+pub(crate) fn ack_capacity(octets: usize) -> usize {
+    (octets.saturating_sub(2) / RecordNumber::LEN).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

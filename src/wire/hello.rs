@@ -9,6 +9,7 @@ use super::extensions::{
     read_supported_versions,
 };
 use super::pre_shared_key::{OfferedPsks, read_modes};
+use super::srtp::UseSrtp;
 
 /// The 32 octets of a hello's random.
 pub(crate) type Random = [u8; 32];
@@ -58,6 +59,9 @@ pub(crate) struct ClientExtensions<'a> {
     pub(crate) renegotiation_info: Option<&'a [u8]>,
     pub(crate) psk_modes: Option<&'a [u8]>,
     pub(crate) pre_shared_key: Option<OfferedPsks<'a>>,
+    pub(crate) use_srtp: Option<UseSrtp<'a>>,
+    pub(crate) record_size_limit: Option<u16>,
+    pub(crate) max_fragment_length: Option<u8>,
 }
 
 impl<'a> ClientHello<'a> {
@@ -105,6 +109,9 @@ impl<'a> ClientExtensions<'a> {
             renegotiation_info: block.parse(ExtensionType::RENEGOTIATION_INFO, Reader::vec8)?,
             psk_modes: block.parse(ExtensionType::PSK_KEY_EXCHANGE_MODES, read_modes)?,
             pre_shared_key: block.parse(ExtensionType::PRE_SHARED_KEY, OfferedPsks::read)?,
+            use_srtp: block.parse(ExtensionType::USE_SRTP, UseSrtp::read)?,
+            record_size_limit: block.parse(ExtensionType::RECORD_SIZE_LIMIT, Reader::u16)?,
+            max_fragment_length: block.parse(ExtensionType::MAX_FRAGMENT_LENGTH, Reader::u8)?,
         })
     }
 }

@@ -15,8 +15,10 @@ pub(crate) mod key_exchange;
 pub(crate) mod post_handshake;
 pub(crate) mod pre_shared_key;
 pub(crate) mod record;
+pub(crate) mod srtp;
 
 pub use alert::AlertDescription;
 pub use codec::Malformed;
 pub use enums::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme};
 pub use post_handshake::KeyUpdateRequest;
+pub use srtp::SrtpProfile;

@@ -13,6 +13,19 @@ pub(crate) const UNIFIED_HEADER_LEN: usize = 5;
 /// The longest plaintext of a record (RFC 8446 §5.1, RFC 5246 §6.2.1).
 pub(crate) const MAX_PLAINTEXT_LEN: usize = 1 << 14;
 
+/// Octets of content that a record may have in each direction (RFC 8449 §4, RFC 6066 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ContentLimits {
+    pub(crate) send: u16,
+    /// Of protected records; padding counts (RFC 8449 §4).
+    pub(crate) receive: u16,
+}
+
+impl ContentLimits {
+    /// What holds without any extension.
+    pub(crate) const USUAL: Self = Self { send: 1 << 14, receive: 1 << 14 };
+}
+
 /// The highest sequence number of a record in DTLS 1.2 and plaintext: 48 bits (RFC 6347 §4.1).
 pub(crate) const MAX_SEQUENCE_48: u64 = (1 << 48) - 1;
 
