@@ -2,8 +2,9 @@
 
 use std::fmt::Debug;
 use udtls::{
-    ApiMisuse, CipherSuite, ClientConfig, ConfigError, Connection, Datagram, Discard, Error, Event, Fingerprint,
-    NamedGroup, Negotiated, ProtocolVersion, SendError, ServerConfig, SignatureScheme, Stats, TransportConfig,
+    ApiMisuse, CipherSuite, ClientConfig, ConfigError, Connection, Datagram, Discard, Endpoint, EndpointStats, Error,
+    Event, Fingerprint, Incoming, Listener, NamedGroup, Negotiated, ProtocolVersion, SendError, ServerConfig,
+    SignatureScheme, Stats, TransportConfig, Verdict,
 };
 
 const fn crosses_threads<T: Send>() {}
@@ -15,6 +16,12 @@ const fn is_an_error<T: std::error::Error + Send + Sync + 'static>() {}
 const _: () = {
     crosses_threads::<Connection>();
     crosses_threads::<Datagram<'static>>();
+    crosses_threads::<Endpoint>();
+    crosses_threads::<Incoming>();
+    is_shared_by_threads::<Listener>();
+    is_printed::<Endpoint>();
+    is_printed::<EndpointStats>();
+    is_printed::<Verdict>();
     is_shared_by_threads::<ClientConfig>();
     is_shared_by_threads::<ServerConfig>();
     is_shared_by_threads::<TransportConfig>();

@@ -186,7 +186,7 @@ impl Lease {
     }
 
     /// What the handshake takes of memory now. Another thread may end it meanwhile: whoever is last takes it back.
-    pub(super) fn set_memory(&self, octets: usize) {
+    pub(crate) fn set_memory(&self, octets: usize) {
         if let Self::Held(seat) = self {
             seat.account(octets);
             if seat.standing() != Standing::HalfOpen {

@@ -70,7 +70,7 @@ impl Connection {
         let allowed = self.place.path.limit();
         if allowed < needed {
             // Nothing until the peer has shown more of itself; if it never does, the timer ends the handshake.
-            if self.timer.poll_timeout().is_none() {
+            if matches!(self.phase, Phase::Handshaking(_)) && self.timer.poll_timeout().is_none() {
                 self.timer.start(now);
             }
             return Ok(None);

@@ -76,11 +76,13 @@ impl Endpoint {
         let mut verdict = Verdict::Drop(DropReason::Malformed);
         loop {
             let Server::Yes(serving) = &mut self.server else { return Verdict::Drop(DropReason::NoServer) };
-            let Some(whole) = serving.pool.take(now, source, message_seq) else { return verdict };
-            let body: Box<[u8]> = whole.body.into();
-            let (record, received) = (whole.record, whole.received);
-            let request = Request { hello: &body, message_seq, record, received };
+            let Some(whole) = serving.pool.lend(now, source, message_seq) else { return verdict };
+            let hello = whole.body.get(..whole.length).unwrap_or_default();
+            let request = Request { hello, message_seq, record: whole.record, received: whole.received };
             verdict = self.judge(now, source, request, reply);
+            if let Server::Yes(serving) = &mut self.server {
+                serving.pool.give_back(whole);
+            }
             if !matches!(verdict, Verdict::Drop(DropReason::Malformed)) {
                 if let Server::Yes(serving) = &mut self.server {
                     serving.pool.forget(source, message_seq);
@@ -187,7 +189,10 @@ impl Endpoint {
         let (seat, lease) = self.admission.seat(&source, Standing::HalfOpen);
         let place = Place { source, seat, origin, stage: Stage::Undecided };
         let handle = self.routes.insert(place, Self::revoked(&mut self.stats.replaced, &mut self.closed));
-        Verdict::Incoming(Box::new(Incoming { handle, source, lease, proof }))
+        let incoming = Incoming { handle, source, lease, proof };
+        incoming.account();
+        self.routes.sweep(self.admission.places().left());
+        Verdict::Incoming(Box::new(incoming))
     }
 
     fn evict(&mut self, handle: ConnectionHandle) {

@@ -30,6 +30,7 @@ impl FirstRecord {
         let mut r = Reader::new(datagram);
         let Ok(header) = PlaintextHeader::read(&mut r) else { return Self::Other };
         match (Epoch(header.epoch), header.content_type) {
+            _ if !is_dtls(&header) => Self::Other,
             (Epoch::PLAINTEXT, ContentType::HANDSHAKE) if r.u8() == Ok(HandshakeType::CLIENT_HELLO.0) => {
                 Self::ClientHello
             }
@@ -37,6 +38,12 @@ impl FirstRecord {
             _ => Self::Other,
         }
     }
+}
+
+/// Of whatever version: all begin alike, and a plaintext record's own is of no interest (RFC 9147 §4).
+fn is_dtls(header: &PlaintextHeader) -> bool {
+    let [major, _] = header.version.0.to_be_bytes();
+    major == 0xfe
 }
 
 /// Where DTLS 1.3 has the handshake's records (RFC 9147 §6.1).
@@ -68,7 +75,8 @@ impl<'a> HelloFragments<'a> {
 
     fn next_record(&mut self) -> Option<usize> {
         let header = PlaintextHeader::read(&mut self.datagram).ok()?;
-        if header.content_type != ContentType::HANDSHAKE || Epoch(header.epoch) != Epoch::PLAINTEXT {
+        let handshake = header.content_type == ContentType::HANDSHAKE && Epoch(header.epoch) == Epoch::PLAINTEXT;
+        if !handshake || !is_dtls(&header) {
             return None;
         }
         self.payload = Reader::new(self.datagram.take(usize::from(header.length)).ok()?);

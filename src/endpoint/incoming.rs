@@ -73,6 +73,11 @@ impl Incoming {
         }
     }
 
+    /// Tells what it takes of memory while it waits.
+    pub(super) fn account(&self) {
+        self.lease.set_memory(size_of::<Self>().saturating_add(self.body().len()));
+    }
+
     pub(super) fn body(&self) -> &[u8] {
         match &self.proof {
             Proof::Cookie(validated) => validated.body(),

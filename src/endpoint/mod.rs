@@ -144,12 +144,13 @@ impl Endpoint {
     /// is an association with it; [`ConfigError::TooManyConnections`].
     pub fn connect(
         &mut self,
-        remote: (SocketAddr, Option<IpAddr>),
+        remote: SocketAddr,
+        local: Option<IpAddr>,
         config: Arc<ClientConfig>,
         name: Option<ServerName<'static>>,
         now: Instant,
     ) -> Result<(ConnectionHandle, Connection), ConfigError> {
-        let source = Source::new(remote.0, remote.1).map_err(|_| ConfigError::Address)?;
+        let source = Source::new(remote, local).map_err(|_| ConfigError::Address)?;
         if self.routes.find(&source).is_some() {
             return Err(ConfigError::AddressInUse);
         }

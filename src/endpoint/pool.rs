@@ -70,18 +70,20 @@ pub(super) enum Added {
     Kept,
     /// It is of no use, or there is no room that it may take.
     Refused,
-    /// With it a ClientHello is whole: [`FragmentPool::take`] gives it.
+    /// With it a ClientHello is whole: [`FragmentPool::lend`] gives it.
     Whole,
 }
 
-/// A ClientHello put together of fragments.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct WholeHello<'a> {
-    pub(super) body: &'a [u8],
+/// A ClientHello put together of fragments, out of the pool for as long as it is looked at.
+pub(super) struct WholeHello {
+    /// The slot's own memory, of which only so much is the ClientHello.
+    pub(super) body: Box<[u8]>,
+    pub(super) length: usize,
     /// The highest record number of its fragments.
     pub(super) record: u64,
     /// Octets received for it.
     pub(super) received: usize,
+    slot: usize,
 }
 
 impl FragmentPool {
@@ -121,9 +123,9 @@ impl FragmentPool {
         }
     }
 
-    /// A whole ClientHello of that source and number, which leaves the pool.
-    pub(super) fn take(&mut self, now: Instant, source: Source, message_seq: u16) -> Option<WholeHello<'_>> {
-        let slot = self.slots.iter_mut().find(|slot| {
+    /// A whole ClientHello of that source and number, which leaves the pool; the memory is to be given back.
+    pub(super) fn lend(&mut self, now: Instant, source: Source, message_seq: u16) -> Option<WholeHello> {
+        let (index, slot) = self.slots.iter_mut().enumerate().find(|(_, slot)| {
             slot.candidate(now).is_some_and(|candidate| {
                 let Key { source: from, message_seq: number, length } = candidate.key;
                 candidate.filled == length && from == source && number == message_seq
@@ -131,8 +133,15 @@ impl FragmentPool {
         })?;
         let candidate = *slot.candidate(now)?;
         slot.occupant = Occupant::Nobody;
-        let body = slot.body.get(..candidate.key.length)?;
-        Some(WholeHello { body, record: candidate.record, received: candidate.received })
+        let Candidate { key: Key { length, .. }, record, received, .. } = candidate;
+        Some(WholeHello { body: std::mem::take(&mut slot.body), length, record, received, slot: index })
+    }
+
+    /// The memory of what was lent.
+    pub(super) fn give_back(&mut self, whole: WholeHello) {
+        if let Some(slot) = self.slots.get_mut(whole.slot) {
+            slot.body = whole.body;
+        }
     }
 
     /// The ClientHello was decided upon: what is left of it, and of earlier ones of that source, is of no use.

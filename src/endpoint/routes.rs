@@ -118,7 +118,11 @@ impl Routes {
 
     /// The form of the source under which there is an association; those that were let go of are forgotten on the way.
     pub(super) fn find(&mut self, source: &Source) -> Option<Source> {
-        [*source, source.anywhere()].into_iter().find(|source| self.tidy(source))
+        if self.tidy(source) {
+            return Some(*source);
+        }
+        let anywhere = source.anywhere();
+        (anywhere != *source && self.tidy(&anywhere)).then_some(anywhere)
     }
 
     /// Forgets the associations of a source that the application has let go of. Whether there are others.
@@ -131,6 +135,9 @@ impl Routes {
             let mut handles = residents.handles().filter(gone);
             [handles.next(), handles.next()]
         };
+        if first.is_none() {
+            return true;
+        }
         for handle in [first, second].into_iter().flatten() {
             self.remove(handle);
         }
@@ -141,8 +148,9 @@ impl Routes {
     /// belongs to a handshake is the new one's.
     pub(super) fn addressee(&self, source: &Source, first: FirstRecord) -> Option<ConnectionHandle> {
         let residents = self.by_source.get(source)?;
+        let has_begun = |handle| self.places.get(&handle).is_some_and(|place| place.stage == Stage::Begun);
         match (first, residents.challenger) {
-            (FirstRecord::Handshake | FirstRecord::ClientHello, Challenger::Somebody(challenger)) => Some(challenger),
+            (FirstRecord::Handshake, Challenger::Somebody(challenger)) if has_begun(challenger) => Some(challenger),
             _ => Some(residents.current),
         }
     }
@@ -273,11 +281,6 @@ impl Routes {
         }
         self.places.shrink_to(self.places.len().saturating_mul(2));
         self.by_source.shrink_to(self.by_source.len().saturating_mul(2));
-    }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> (usize, usize) {
-        (self.places.len(), self.by_source.len())
     }
 }
 

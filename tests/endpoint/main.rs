@@ -2,14 +2,16 @@
 
 #[path = "../common/ends.rs"]
 mod ends;
+mod signing;
 mod world;
 
 use ends::{client_config, deliver, drain, new_client, server_config};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 use udtls::{
-    AlertDescription, ClientConfig, CloseReason, ConfigError, DropReason, Endpoint, EndpointConfig, Error, Event,
-    KeyShares, NamedGroup, ProtocolVersion, Validation,
+    AlertDescription, ClientConfig, CloseReason, ConfigError, CookieFault, DropReason, Endpoint, EndpointConfig, Error,
+    Event, KeyShares, NamedGroup, ProtocolVersion, Validation, Verdict,
 };
 use world::{Outcome, Peer, VERSIONS, World, address, events, server};
 
@@ -323,7 +325,7 @@ fn no_more_connections_than_there_may_be() {
     assert!(matches!(world.ask(third.address, &second), Outcome::Dropped(DropReason::Connections)));
     let name = || Some("localhost".try_into().unwrap());
     let client = Arc::new(client_config(VERSIONS[0]));
-    let refused = world.endpoint.connect((address(9), None), client.clone(), name(), world.now);
+    let refused = world.endpoint.connect(address(9), None, client.clone(), name(), world.now);
     assert_eq!(refused.err(), Some(ConfigError::TooManyConnections));
     assert_eq!(world.stats().dropped(DropReason::Connections), 1);
     let gone = *world.connections.keys().next().unwrap();
@@ -375,17 +377,17 @@ fn two_endpoints_connect_to_each_other_over_one_socket_each() {
     let client = Arc::new(client_config(ProtocolVersion::DTLS1_3));
     let name = || Some("localhost".try_into().unwrap());
     let nowhere = "10.0.0.1:0".parse().unwrap();
-    let refused = other.connect((nowhere, None), client.clone(), name(), world.now);
+    let refused = other.connect(nowhere, None, client.clone(), name(), world.now);
     assert_eq!(refused.err(), Some(ConfigError::Address));
-    let (handle, mut connection) = other.connect((there, None), client.clone(), name(), world.now).unwrap();
-    let refused = other.connect((there, None), client, name(), world.now);
+    let (handle, mut connection) = other.connect(there, None, client.clone(), name(), world.now).unwrap();
+    let refused = other.connect(there, None, client, name(), world.now);
     assert_eq!(refused.err(), Some(ConfigError::AddressInUse));
     for _ in 0..10 {
         for datagram in drain(&mut connection, world.now) {
             for mut back in world.serve(here, &datagram) {
                 let local = Some("10.0.0.1".parse().unwrap());
                 let verdict = other.handle(world.now, there, local, &back, &mut []);
-                assert!(matches!(verdict, udtls::Verdict::Connection(to) if to == handle));
+                assert!(matches!(verdict, Verdict::Connection(to) if to == handle));
                 deliver(&mut connection, world.now, &mut back).unwrap();
                 other.update(handle, &mut connection);
             }
@@ -396,7 +398,7 @@ fn two_endpoints_connect_to_each_other_over_one_socket_each() {
     drop(connection);
     assert_eq!(other.stats().connections, 0);
     let verdict = other.handle(world.now, there, None, &[22; 40], &mut []);
-    assert!(matches!(verdict, udtls::Verdict::Drop(DropReason::NotForUs)));
+    assert!(matches!(verdict, Verdict::Drop(DropReason::NotForUs)));
 }
 
 #[test]
@@ -493,7 +495,67 @@ fn nonsense_is_dropped_and_counted() {
     }
     let mut reply = [0; 10];
     let verdict = world.endpoint.handle(world.now, address(1), None, &hello, &mut reply);
-    assert!(matches!(verdict, udtls::Verdict::Drop(DropReason::ReplyTooLong)));
+    assert!(matches!(verdict, Verdict::Drop(DropReason::ReplyTooLong)));
     assert_eq!(world.stats().dropped(DropReason::Malformed), hello.len() as u64 - 14);
     assert_eq!((world.stats().connections, world.stats().dropped(DropReason::NotForUs)), (0, 2));
+}
+
+/// No signature and no place without a valid cookie, and one of each however often the ClientHellos come, in any order
+/// (RFC 9147 §5.1).
+#[test]
+fn hellos_in_any_order_cost_one_signature() {
+    for version in VERSIONS {
+        for order in 0_u32..64 {
+            let (mut config, signatures) = signing::counting_server();
+            config.set_groups(&[NamedGroup::X25519]).unwrap();
+            let mut world = World::new(EndpointConfig::new(), config);
+            let mut peer = world.peer(address(1), client_config(version));
+            let first = drain(&mut peer.connection, world.now).remove(0);
+            let Outcome::Reply(mut reply) = world.ask(peer.address, &first) else { panic!("a cookie") };
+            assert!(matches!(world.ask(peer.address, &first), Outcome::Reply(_)));
+            deliver(&mut peer.connection, world.now, &mut reply).unwrap();
+            let second = drain(&mut peer.connection, world.now).remove(0);
+            assert_eq!(signatures.load(SeqCst), 0);
+            for step in 0..6 {
+                let datagram = if order >> step & 1 == 1 { &second } else { &first };
+                world.serve(peer.address, datagram);
+            }
+            let came = usize::from(order != 0);
+            assert_eq!((signatures.load(SeqCst), world.connections.len()), (came, came), "{version} {order:#b}");
+        }
+    }
+}
+
+/// A cookie is good at the address where it was given, in whatever form that is written, and nowhere else.
+#[test]
+fn a_cookie_is_bound_to_both_addresses() {
+    for version in VERSIONS {
+        let mut world = World::both();
+        let mut config = client_config(version);
+        config.set_groups(&[NamedGroup::X25519]).unwrap();
+        let plain = ("192.0.2.1:5".parse().unwrap(), Some("198.51.100.1".parse().unwrap()));
+        let mapped = ("[::ffff:192.0.2.1]:5".parse().unwrap(), Some("::ffff:198.51.100.1".parse().unwrap()));
+        let mut peer = world.peer(plain.0, config);
+        let mut reply = [0; 1500];
+        let mut ask = |world: &mut World, (from, to), datagram: &[u8]| {
+            let verdict = world.endpoint.handle(world.now, from, to, datagram, &mut reply);
+            (verdict, reply)
+        };
+        let first = drain(&mut peer.connection, world.now).remove(0);
+        let (Verdict::Reply(len), mut answer) = ask(&mut world, plain, &first) else { panic!("a cookie") };
+        deliver(&mut peer.connection, world.now, &mut answer[..len]).unwrap();
+        let second = drain(&mut peer.connection, world.now).remove(0);
+        let strangers = [
+            ("192.0.2.2:5".parse().unwrap(), plain.1),
+            ("192.0.2.1:6".parse().unwrap(), plain.1),
+            (plain.0, Some("198.51.100.2".parse().unwrap())),
+            (plain.0, None),
+        ];
+        for stranger in strangers {
+            assert!(matches!(ask(&mut world, stranger, &second).0, Verdict::Reply(_)), "{version} {stranger:?}");
+        }
+        assert_eq!(world.stats().cookies_rejected(CookieFault::Forged), 4);
+        let (Verdict::Incoming(incoming), _) = ask(&mut world, mapped, &second) else { panic!("{version}: a client") };
+        assert_eq!((incoming.remote(), incoming.local()), plain);
+    }
 }

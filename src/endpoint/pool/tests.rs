@@ -44,7 +44,10 @@ impl Scene {
     }
 
     fn take(&mut self, from: u32, message_seq: u16) -> Option<Vec<u8>> {
-        self.pool.take(self.now, source(from), message_seq).map(|whole| whole.body.to_vec())
+        let whole = self.pool.lend(self.now, source(from), message_seq)?;
+        let body = whole.body[..whole.length].to_vec();
+        self.pool.give_back(whole);
+        Some(body)
     }
 }
 
@@ -79,7 +82,7 @@ fn an_answer_is_measured_by_what_came_and_numbered_by_the_highest_record() {
         scene.add(1, &part(0, &whole, 600..1000, 9));
     }
     scene.add(1, &part(0, &whole, 0..500, 3));
-    let taken = scene.pool.take(scene.now, source(1), 0).unwrap();
+    let taken = scene.pool.lend(scene.now, source(1), 0).unwrap();
     assert_eq!((taken.record, taken.received), (8, 1000 + 2 * 25));
 }
 
@@ -91,7 +94,7 @@ fn what_is_absurd_takes_no_room() {
     assert_eq!(scene.add(1, &part(0, &hello(100, 0), 50..50, 0)), Added::Refused);
     let mut beyond = part(0, &long[..100], 0..100, 0);
     beyond.fragment.header.fragment_offset = 90;
-    beyond.fragment.header.length = 150;
+    beyond.fragment.header.length = 200;
     assert_eq!(scene.add(1, &beyond), Added::Kept, "within a slot");
     beyond.fragment.header.fragment_offset = usize::MAX - 10;
     assert_eq!(scene.add(1, &beyond), Added::Refused);
