@@ -53,6 +53,53 @@ use std::time::Instant;
 /// * [`poll_closed`](Self::poll_closed) names connections that had to end;
 /// * at the deadline of [`poll_timeout`](Self::poll_timeout), [`handle_timeout`](Self::handle_timeout) wants to be called.
 ///
+/// ```no_run
+/// use std::collections::HashMap;
+/// use std::{net::UdpSocket, sync::Arc, time::Instant};
+/// use udtls::{Datagram, Endpoint, EndpointConfig, ServerConfig, Verdict};
+///
+/// # fn serve(config: Arc<ServerConfig>) -> Result<(), Box<dyn std::error::Error>> {
+/// let socket = UdpSocket::bind("[::]:4433")?;
+/// let mut endpoint = Endpoint::new(EndpointConfig::new(), Some(config), Instant::now())?;
+/// let mut connections = HashMap::new();
+/// let (mut datagram, mut out) = ([0; 2048], [0; 2048]);
+/// loop {
+///     let (len, remote) = socket.recv_from(&mut datagram)?;
+///     let now = Instant::now();
+///     let handle = match endpoint.handle(now, remote, None, &datagram[..len], &mut out) {
+///         Verdict::Reply(len) => {
+///             socket.send_to(&out[..len], remote)?;
+///             continue;
+///         }
+///         Verdict::Incoming(incoming) => {
+///             let (handle, connection) = endpoint.accept(*incoming, None, now)?;
+///             connections.insert(handle, connection);
+///             handle
+///         }
+///         Verdict::Connection(handle) => {
+///             let Some(connection) = connections.get_mut(&handle) else { continue };
+///             let mut datagram = Datagram::new(&mut datagram[..len]);
+///             // An error has ended the association; its alert goes out below.
+///             while let Ok(Some(mut data)) = connection.receive(now, &mut datagram) {
+///                 println!("{} octets", data.payload().len());
+///             }
+///             handle
+///         }
+///         _ => continue,
+///     };
+///     let Some(connection) = connections.get_mut(&handle) else { continue };
+///     while let Some(len) = connection.poll_transmit(now, &mut out)? {
+///         socket.send_to(&out[..len], remote)?;
+///     }
+///     endpoint.update(handle, connection);
+///     // Events, timers and connections that have ended are looked after as with one `Connection` alone.
+///     while let Some(handle) = endpoint.poll_closed() {
+///         connections.remove(&handle);
+///     }
+/// }
+/// # }
+/// ```
+///
 /// A client whose address is not proven costs neither memory nor a signature. To serve on several threads, give each an
 /// endpoint and a socket of its own, and let them share cookie keys ([`EndpointConfig::set_cookie_keys`]).
 pub struct Endpoint {
@@ -219,6 +266,11 @@ impl Endpoint {
         }
         self.keep_memory_bounded();
         self.routes.sweep(self.admission.places().left());
+    }
+
+    /// The address of a connection's peer, as long as the endpoint has it.
+    pub fn remote(&self, handle: ConnectionHandle) -> Option<SocketAddr> {
+        self.routes.get(handle).map(|place| place.source.remote())
     }
 
     /// The next connection that had to end: because another association with the same peer has replaced it, or because it was

@@ -38,6 +38,7 @@ fn many_clients_of_both_versions_share_a_socket() {
         let Outcome::For(handle) = world.ask(peer.address, &out[..len]) else { panic!("a connection's") };
         let connection = world.connections.get_mut(&handle).unwrap();
         assert_eq!(deliver(connection, world.now, &mut out[..len]).unwrap(), [vec![n as u8]]);
+        assert_eq!(world.endpoint.remote(handle), Some(peer.address));
     }
     world.connections.clear();
     assert_eq!(world.stats().connections, 0);

@@ -26,7 +26,8 @@ impl Scene {
 
 #[test]
 fn every_way_out_gives_the_place_back_once() {
-    let steps: [(&str, fn(&Seat, &Lease)); 4] = [
+    type Step = fn(&Seat, &Lease);
+    let steps: [(&str, Step); 4] = [
         ("established", |_, lease| lease.established()),
         ("over", |_, lease| lease.over()),
         ("evicted", |seat, _| seat.revoke(Order::Evicted)),

@@ -57,7 +57,7 @@ fn fragments_come_in_any_order_overlap_and_repeat() {
     let ranges = [0..600, 500..1200, 1200..1700, 100..200];
     for first in 0..4 {
         let mut scene = Scene::new(4);
-        let mut order: Vec<_> = ranges.iter().cloned().collect();
+        let mut order = ranges.to_vec();
         order.rotate_left(first);
         let mut added = Vec::new();
         for (record, range) in order.into_iter().enumerate() {
