@@ -46,6 +46,8 @@ impl ResumableSession {
         version: ProtocolVersion,
         hello: &ClientHello<'_>,
     ) -> Option<Self> {
+        // The storage, which may be far away, is asked for nothing that cannot be in it.
+        let id = Some(id).filter(|id| id.len() == SESSION_ID_LEN)?;
         let plain = Zeroizing::new(config.session_storage().take(id)?);
         Self::check(read(&plain)?, config, version, hello)
     }

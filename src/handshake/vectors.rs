@@ -21,6 +21,7 @@ use crate::wire::{
     handshake::Message,
     hello::ServerHello,
     key_exchange::ServerKeyExchange,
+    post_handshake::NewSessionTicket13,
 };
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
@@ -296,7 +297,13 @@ fn verify_handshake13(
                 verified.push((*msg_type, *sender));
             }
             // After the handshake (RFC 8446 §4.6).
-            HandshakeType::NEW_SESSION_TICKET | HandshakeType::KEY_UPDATE => break,
+            HandshakeType::NEW_SESSION_TICKET => {
+                let ticket = NewSessionTicket13::read(body).unwrap();
+                assert!((1..=604_800).contains(&ticket.lifetime), "{} s", ticket.lifetime);
+                assert_eq!(ticket.encode(), *body);
+                continue;
+            }
+            HandshakeType::KEY_UPDATE => break,
             _ => {}
         }
         transcript.add(&captured.message());

@@ -276,6 +276,47 @@ fn without_a_ticketer_sessions_are_kept_by_the_server_and_good_once() {
     assert_eq!(world.sessions(), 0);
 }
 
+/// A chain of certificates in it, say: a ClientHello with it would be too long.
+#[test]
+fn a_session_too_long_for_a_ticket_is_kept_by_the_server() {
+    #[derive(Debug)]
+    struct Long;
+    impl ProducesTickets for Long {
+        fn enabled(&self) -> bool {
+            true
+        }
+        fn lifetime(&self) -> u32 {
+            1000
+        }
+        fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+            Some([plain, &[0; 2048]].concat())
+        }
+        fn decrypt(&self, _: &[u8]) -> Option<Vec<u8>> {
+            None
+        }
+    }
+    let mut world = World::new(&Setup::default());
+    world.server.set_ticketer(Arc::new(Long));
+    world.run(HandshakeKind::Full);
+    world.change_tickets(|ticket| assert_eq!(ticket.len(), 32));
+    world.run(HandshakeKind::Resumed);
+}
+
+#[test]
+fn what_came_with_the_certificate_is_carried_over() {
+    let world = World::primed(&Setup::default());
+    world.change(|session| {
+        session.state.peer.ocsp_response = b"staple".as_slice().into();
+        session.state.peer.timestamps = b"timestamps".as_slice().into();
+    });
+    // From one session to the next.
+    for _ in 0..3 {
+        let pair = world.run(HandshakeKind::Resumed);
+        let peer = &pair.client.negotiated.as_ref().unwrap().peer;
+        assert_eq!((&*peer.ocsp_response, &*peer.timestamps), (&b"staple"[..], &b"timestamps"[..]));
+    }
+}
+
 /// Who keeps no sessions does not ask for any (RFC 8446 §4.2.9), and a server may be told to give none.
 #[test]
 fn tickets_may_be_declined() {
