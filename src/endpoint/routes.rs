@@ -101,7 +101,7 @@ impl Residents {
 }
 
 impl Place {
-    /// Whether it may have to make way for another.
+    /// Whether its handshake goes on: then it may have to make way for another.
     pub(super) fn is_evictable(&self) -> bool {
         self.stage == Stage::Begun && self.seat.standing() == Standing::HalfOpen
     }
@@ -148,9 +148,9 @@ impl Routes {
     /// belongs to a handshake is the new one's.
     pub(super) fn addressee(&self, source: &Source, first: FirstRecord) -> Option<ConnectionHandle> {
         let residents = self.by_source.get(source)?;
-        let has_begun = |handle| self.places.get(&handle).is_some_and(|place| place.stage == Stage::Begun);
+        let goes_on = |handle| self.places.get(&handle).is_some_and(Place::is_evictable);
         match (first, residents.challenger) {
-            (FirstRecord::Handshake, Challenger::Somebody(challenger)) if has_begun(challenger) => Some(challenger),
+            (FirstRecord::Handshake, Challenger::Somebody(challenger)) if goes_on(challenger) => Some(challenger),
             _ => Some(residents.current),
         }
     }

@@ -560,3 +560,40 @@ fn a_cookie_is_bound_to_both_addresses() {
         assert_eq!((incoming.remote(), incoming.local()), plain);
     }
 }
+
+/// Whoever begins anew and does not go on leaves the old association as it was, and so does one that fails.
+#[test]
+fn a_beginning_that_comes_to_nothing_leaves_the_old_association_alone() {
+    for version in VERSIONS {
+        let mut world = World::both();
+        let mut old = Peer::established(&mut world, address(1), client_config(version));
+        let old_handle = *world.connections.keys().next().unwrap();
+        // One that is never heard of again, and one after it.
+        for attempt in 1..=2 {
+            let mut new = world.peer(address(1), client_config(version));
+            for datagram in new.second_hello(&mut world) {
+                world.serve(new.address, &datagram);
+            }
+            assert_eq!((world.stats().half_open, world.stats().replaced), (1, attempt - 1));
+        }
+        let gone = world.endpoint.poll_closed().unwrap();
+        assert_ne!(gone, old_handle);
+        world.connections.remove(&gone);
+        // The handshake is given up; the application keeps what is left of it.
+        for _ in 0..20 {
+            world.pass(&mut old, Duration::from_secs(60));
+            world.talk(&mut old);
+        }
+        assert_eq!((world.stats().half_open, world.stats().connections), (0, 1), "{version}");
+        let mut out = [0; 200];
+        let len = old.connection.send(world.now, b"still here", &mut out).unwrap();
+        assert!(matches!(world.ask(old.address, &out[..len]), Outcome::For(handle) if handle == old_handle));
+        // What looks like part of a handshake goes to the one that lives.
+        let mut handshake = out;
+        handshake[0] = if version == ProtocolVersion::DTLS1_3 { 0x2e } else { 22 };
+        assert!(matches!(world.ask(old.address, &handshake[..len]), Outcome::For(handle) if handle == old_handle));
+        assert_eq!(world.endpoint.poll_closed(), None);
+        let _ = Peer::established(&mut world, address(1), client_config(version));
+        assert_eq!(world.endpoint.poll_closed(), Some(old_handle), "{version}");
+    }
+}
