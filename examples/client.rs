@@ -8,12 +8,14 @@ mod common {
     pub(crate) mod client_config;
     pub(crate) mod failure;
     pub(crate) mod options;
+    pub(crate) mod sessions;
     pub(crate) mod udp;
 }
 
 use common::client_config::{config, resolve, server_name};
 use common::failure::Failure;
-use common::options::Options;
+use common::options::{Options, Verification};
+use common::sessions::SessionFile;
 use common::udp::{Link, State, describe};
 use std::io::{self, BufRead, ErrorKind, Write};
 use std::net::{SocketAddr, UdpSocket};
@@ -37,6 +39,7 @@ usage: client --connect HOST:PORT (--ca FILE | --insecure) [options]
   --cert FILE           the client's own certificate chain, PEM
   --key FILE            its private key, PEM
   --alpn NAME[,NAME]    application protocols, the best first
+  --resume FILE         resume the session in this file, and keep the next one there
   --mtu OCTETS          longest datagram to send, UDP payload; default 1200
   --keylog FILE         append secrets for Wireshark; SSLKEYLOGFILE works too
   --help                this text
@@ -52,8 +55,16 @@ const QUIET: Duration = Duration::from_millis(500);
 const TICK: Duration = Duration::from_millis(10);
 
 fn main() -> ExitCode {
-    let outcome = match Options::parse("connect", |_, _| Ok(false)) {
-        Ok(Some(options)) => run(&options),
+    let mut sessions = None;
+    let options = Options::parse("connect", |name, parser| {
+        let known = name == "resume";
+        if known {
+            sessions = Some(SessionFile(parser.value()?.into()));
+        }
+        Ok(known)
+    });
+    let outcome = match options {
+        Ok(Some(options)) => run(&options, sessions),
         Ok(None) => {
             print!("{USAGE}");
             Ok(())
@@ -69,8 +80,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: &Options) -> Result<(), Failure> {
-    let config = Arc::new(config(options)?);
+fn run(options: &Options, sessions: Option<SessionFile>) -> Result<(), Failure> {
+    let mut config = config(options)?;
+    if let Some(sessions) = sessions {
+        config.set_session_store(Arc::new(sessions));
+        if options.verification == Verification::Insecure {
+            // Who trusts anyone trusts the same as the last time.
+            config.set_session_context(b"anyone");
+        }
+    }
+    let config = Arc::new(config);
     let name = server_name(options)?;
     let remote = resolve(&options.address)?;
     let socket = UdpSocket::bind(if remote.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;

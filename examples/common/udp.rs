@@ -4,7 +4,7 @@ use super::failure::{Failure, MAX_DATAGRAM};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
-use udtls::{CloseReason, Connection, Datagram, Event, Negotiated, SendError};
+use udtls::{CloseReason, Connection, Datagram, Event, HandshakeKind, Negotiated, SendError};
 
 /// An association and the socket it lives on.
 pub(crate) struct Link<'s> {
@@ -180,12 +180,13 @@ impl Outlet<'_> {
 pub(crate) fn describe(negotiated: &Negotiated) -> String {
     let alpn = negotiated.alpn_protocol().map_or("none".into(), String::from_utf8_lossy);
     format!(
-        "{} {} {} {}, ALPN {alpn}, server name {}, {} peer certificates",
+        "{} {} {} {}, ALPN {alpn}, server name {}, {} peer certificates{}",
         negotiated.version(),
         negotiated.cipher_suite(),
         negotiated.group(),
         negotiated.signature_scheme(),
         negotiated.server_name().unwrap_or("none"),
         negotiated.peer_certificates().len(),
+        if negotiated.handshake_kind() == HandshakeKind::Resumed { ", resumed" } else { "" },
     )
 }
