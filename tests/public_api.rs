@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use udtls::{
     ApiMisuse, CipherSuite, ClientConfig, ConfigError, Connection, Datagram, Discard, Endpoint, EndpointStats, Error,
-    Event, Fingerprint, Incoming, Listener, NamedGroup, Negotiated, ProtocolVersion, SendError, ServerConfig,
+    Event, Fingerprint, Incoming, Listener, NamedGroup, Negotiated, Pending, ProtocolVersion, SendError, ServerConfig,
     SignatureScheme, Stats, TransportConfig, Verdict,
 };
 
@@ -28,6 +28,8 @@ const _: () = {
     is_shared_by_threads::<Negotiated>();
     is_shared_by_threads::<Event>();
     is_printed::<Connection>();
+    crosses_threads::<Pending<'static>>();
+    is_printed::<Pending<'static>>();
     is_printed::<Stats>();
     is_printed::<Discard>();
     is_printed::<Fingerprint>();
