@@ -283,7 +283,7 @@ impl DangerousClientConfigBuilder {
     /// By the application, in its own time: [`Connection::pending`](crate::Connection::pending) shows the server's chain, and
     /// the handshake goes on when [`Connection::provide_verdict`](crate::Connection::provide_verdict) says so. To judge some
     /// chains at once, give [`with_custom_certificate_verifier`](Self::with_custom_certificate_verifier) a verifier that
-    /// answers [`Error::AnswerLater`](crate::Error::AnswerLater) to the others.
+    /// answers [`Error::AnswerLater`] to the others.
     ///
     /// # Errors
     /// [`ConfigError`] if the provider lacks what a handshake needs.
@@ -338,7 +338,7 @@ impl WantsClientAuth {
     }
 
     /// It chooses one when a server asks. A key of the application's may answer
-    /// [`Error::AnswerLater`](crate::Error::AnswerLater) instead of a signature.
+    /// [`Error::AnswerLater`] instead of a signature.
     pub fn with_client_cert_resolver(self, resolver: Arc<dyn ResolvesClientCert>) -> ClientConfig {
         // The same resolver in another process has another address: its sessions are not resumed there.
         let address = Arc::as_ptr(&resolver).cast::<()>().addr();

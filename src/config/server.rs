@@ -248,7 +248,7 @@ impl ServerConfigBuilder {
     /// the client's chain, and the handshake goes on when
     /// [`Connection::provide_verdict`](crate::Connection::provide_verdict) says so. To judge some chains at once, or to let
     /// clients do without, give [`with_client_cert_verifier`](Self::with_client_cert_verifier) a verifier that answers
-    /// [`Error::AnswerLater`](crate::Error::AnswerLater) to the others.
+    /// [`Error::AnswerLater`] to the others.
     ///
     /// # Errors
     /// [`ConfigError`] if the provider lacks what a handshake needs.
@@ -321,7 +321,7 @@ impl WantsServerCert {
         Ok(self.with_cert_resolver(Arc::new(FirstFitting { keys: vec![certified] })))
     }
 
-    /// Chosen for each client. A key of the application's may answer [`Error::AnswerLater`](crate::Error::AnswerLater)
+    /// Chosen for each client. A key of the application's may answer [`Error::AnswerLater`]
     /// instead of a signature.
     pub fn with_cert_resolver(self, certificates: Arc<dyn ResolvesServerCert>) -> ServerConfig {
         let Self { common, identity, resumption } = self;

@@ -46,7 +46,7 @@ impl Connection {
     }
 
     /// The longest payload that [`send`](Self::send) takes now, in octets.
-    /// [`Event::MaxPayloadChanged`](crate::Event::MaxPayloadChanged) tells when it is another one.
+    /// [`Event::MaxPayloadChanged`] tells when it is another one.
     pub fn max_payload(&self) -> usize {
         if self.transport.data_size() == DataSize::WholeRecord {
             return self.records.max_content();
