@@ -22,6 +22,7 @@ use crate::crypto;
 use crate::wire::{CipherSuite, NamedGroup, codec::Reader, hello::ClientHello};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, Instant};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -67,7 +68,7 @@ enum Origin {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     pub(super) now: Instant,
-    /// Seconds.
+    /// Seconds; 0 where keys do not go by it.
     pub(super) unix: u64,
 }
 
@@ -219,6 +220,11 @@ impl CookieKeys {
         }
     }
 
+    /// Whether [`Clock::unix`] counts.
+    pub(super) const fn go_by_unix_time(&self) -> bool {
+        matches!(self.origin, Origin::Derived { .. })
+    }
+
     /// When keys want to be replaced.
     pub(super) fn poll_timeout(&self) -> Instant {
         match &self.origin {
@@ -322,10 +328,10 @@ impl CookieKeys {
     }
 
     /// The key of the moment, and what its cookies begin with.
-    fn front(&self, clock: Clock) -> (Key, [u8; FRONT_LEN]) {
+    fn front(&self, clock: Clock) -> (Cow<'_, Key>, [u8; FRONT_LEN]) {
         let time = self.time(clock);
         let key = match &self.origin {
-            Origin::Drawn { .. } => self.current.clone(),
+            Origin::Drawn { .. } => Cow::Borrowed(&self.current),
             Origin::Derived { secret, .. } => self.derived(secret, self.period_of(time)),
         };
         let [t0, t1, t2, t3] = u32::try_from(time).unwrap_or(u32::MAX).to_be_bytes();
@@ -335,14 +341,15 @@ impl CookieKeys {
 
     /// The key that a cookie says it was made with. Of a fleet's keys the cookie's time tells which; it is believed no
     /// further than that.
-    fn key_of(&self, clock: Clock, front: &[u8; FRONT_LEN]) -> Result<Key, CookieFault> {
+    fn key_of(&self, clock: Clock, front: &[u8; FRONT_LEN]) -> Result<Cow<'_, Key>, CookieFault> {
         let [first, time @ ..] = *front;
         if first & !KEY_ID_MASK != LAYOUT {
             return Err(CookieFault::Length);
         }
         let key = match &self.origin {
             Origin::Drawn { .. } => {
-                [&self.current, &self.previous].into_iter().find(|key| key.id() == first & KEY_ID_MASK).cloned()
+                let mut keys = [&self.current, &self.previous].into_iter();
+                keys.find(|key| key.id() == first & KEY_ID_MASK).map(Cow::Borrowed)
             }
             Origin::Derived { secret, .. } => {
                 let number = self.period_of(u32::from_be_bytes(time).into());
@@ -379,9 +386,9 @@ impl CookieKeys {
     }
 
     /// The key of a period: one at hand, or made anew.
-    fn derived(&self, secret: &[u8; KEY_LEN], number: u64) -> Key {
+    fn derived(&self, secret: &[u8; KEY_LEN], number: u64) -> Cow<'_, Key> {
         let at_hand = [&self.current, &self.previous].into_iter().find(|key| key.number == number);
-        at_hand.cloned().unwrap_or_else(|| Key::derive(secret, number))
+        at_hand.map_or_else(|| Cow::Owned(Key::derive(secret, number)), Cow::Borrowed)
     }
 }
 

@@ -246,7 +246,8 @@ impl Listener {
     }
 
     fn clock(&self, now: Instant) -> Clock {
-        Clock { now, unix: self.config.now().as_secs() }
+        let unix = if self.keys.go_by_unix_time() { self.config.now().as_secs() } else { 0 };
+        Clock { now, unix }
     }
 }
 
@@ -382,11 +383,12 @@ impl Answer {
             length: u16::try_from(octets.len()).unwrap_or(u16::MAX),
         };
         let len = PLAINTEXT_HEADER_LEN.saturating_add(octets.len());
-        let Some(room) = reply.get_mut(..len).filter(|_| len <= most.min(MAX_REPLY)) else {
+        let room = reply.get_mut(..len).filter(|_| len <= most.min(MAX_REPLY));
+        let Some((front, payload)) = room.and_then(|room| room.split_first_chunk_mut()) else {
             return Decision::Drop(DropReason::ReplyTooLong);
         };
-        let record = header.encode().into_iter().chain(octets.iter().copied());
-        room.iter_mut().zip(record).for_each(|(to, from)| *to = from);
+        *front = header.encode();
+        payload.copy_from_slice(octets);
         Decision::Reply(Reply { len, kind: self.kind, cookie: self.cookie })
     }
 }

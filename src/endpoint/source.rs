@@ -64,8 +64,11 @@ impl Source {
         let mut octets = [0; SOURCE_LEN];
         let pieces =
             [&sixteen(self.remote.ip())[..], &self.remote.port().to_be_bytes(), &scope.to_be_bytes(), &[known], &local];
-        for (to, from) in octets.iter_mut().zip(pieces.into_iter().flatten()) {
-            *to = *from;
+        let mut rest = &mut octets[..];
+        for piece in pieces {
+            let Some((room, after)) = rest.split_at_mut_checked(piece.len()) else { break };
+            room.copy_from_slice(piece);
+            rest = after;
         }
         octets
     }

@@ -143,17 +143,26 @@ pub(crate) fn read_certificate_authorities<'a>(r: &mut Reader<'a>) -> Result<Vec
     if names.is_empty() { Err(Malformed::BadLength) } else { Ok(names) }
 }
 
-fn read_authorities(list: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
-    let mut r = Reader::new(list);
-    let mut names = Vec::new();
-    while !r.is_empty() {
-        let name = r.vec16()?;
-        if name.is_empty() {
-            return Err(Malformed::BadLength);
-        }
-        names.push(name);
+/// The same, without keeping anything of it.
+pub(crate) fn check_certificate_authorities(r: &mut Reader<'_>) -> Result<(), Malformed> {
+    let list = r.vec16()?;
+    if list.is_empty() {
+        return Err(Malformed::BadLength);
     }
-    Ok(names)
+    authorities(list).try_for_each(|name| name.map(drop))
+}
+
+fn read_authorities(list: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
+    authorities(list).collect()
+}
+
+/// `DistinguishedName authorities`, each with something in it; ends with the first that is wrong.
+fn authorities(list: &[u8]) -> impl Iterator<Item = Result<&[u8], Malformed>> {
+    let mut r = Reader::new(list);
+    std::iter::from_fn(move || match r.is_empty() {
+        true => None,
+        false => Some(r.vec16().and_then(|name| if name.is_empty() { Err(Malformed::BadLength) } else { Ok(name) })),
+    })
 }
 
 fn put_authorities<'n>(out: &mut Vec<u8>, names: impl Iterator<Item = &'n [u8]>) {

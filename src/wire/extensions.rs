@@ -10,6 +10,9 @@ pub(crate) struct Extensions<'a> {
     block: &'a [u8],
 }
 
+/// So many extensions of a type above 63 are remembered one by one.
+const FEW: usize = 8;
+
 impl<'a> Extensions<'a> {
     /// A message that ends before its extensions has none (RFC 5246 §7.4.1.2).
     pub(crate) const NONE: Self = Self { block: &[] };
@@ -17,6 +20,32 @@ impl<'a> Extensions<'a> {
     /// Reads `Extension extensions<0..2^16-1>` and checks that no type stands twice (RFC 8446 §4.2).
     pub(crate) fn read(r: &mut Reader<'a>) -> Result<Self, Malformed> {
         let block = r.vec16()?;
+        let (mut low, mut others, mut count) = (0_u64, [0; FEW], 0_usize);
+        let mut entries = Reader::new(block);
+        while !entries.is_empty() {
+            let ty = entries.u16()?;
+            entries.vec16()?;
+            let repeated = if let Some(bit) = 1_u64.checked_shl(ty.into()) {
+                let repeated = low & bit != 0;
+                low |= bit;
+                repeated
+            } else {
+                let repeated = others.get(..count).is_some_and(|seen| seen.contains(&ty));
+                let Some(slot) = others.get_mut(count) else { return Self::of_many(block) };
+                *slot = ty;
+                count = count.saturating_add(1);
+                repeated
+            };
+            if repeated {
+                return Err(Malformed::DuplicateExtension);
+            }
+        }
+        Ok(Self { block })
+    }
+
+    /// The same for a block with many extensions that are seldom seen.
+    #[cold]
+    fn of_many(block: &'a [u8]) -> Result<Self, Malformed> {
         // One bit for each of the 2^16 types: linear however many extensions a peer invents.
         let mut seen = [0u64; 1024];
         let mut entries = Reader::new(block);

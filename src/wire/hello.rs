@@ -1,7 +1,7 @@
 //! ClientHello, ServerHello, HelloRetryRequest and HelloVerifyRequest
 //! (RFC 6347 §4.2.1, RFC 5246 §7.4.1, RFC 8446 §4.1, RFC 9147 §5.3).
 
-use super::certificate::read_certificate_authorities;
+use super::certificate::check_certificate_authorities;
 use super::codec::{Malformed, Put, Reader};
 use super::enums::{CipherSuite, ExtensionType, NamedGroup, ProtocolVersion, SignatureScheme};
 use super::extensions::{
@@ -89,31 +89,67 @@ impl<'a> ClientHello<'a> {
 }
 
 impl<'a> ClientExtensions<'a> {
+    const NONE: Self = Self {
+        server_name: None,
+        supported_versions: None,
+        supported_groups: None,
+        signature_schemes: None,
+        protocols: None,
+        key_shares: None,
+        cookie: None,
+        point_formats: None,
+        renegotiation_info: None,
+        psk_modes: None,
+        pre_shared_key: None,
+        use_srtp: None,
+        record_size_limit: None,
+        max_fragment_length: None,
+    };
+
+    /// Goes over the block once: a listener does so for whoever asks.
     fn read(block: &Extensions<'a>) -> Result<Self, Malformed> {
-        if block.has(ExtensionType::PRE_SHARED_KEY)
-            && block.iter().last().is_some_and(|(ty, _)| ty != ExtensionType::PRE_SHARED_KEY)
-        {
-            return Err(Malformed::PreSharedKeyNotLast);
+        let (mut known, mut extensions) = (Self::NONE, block.iter().peekable());
+        while let Some((ty, body)) = extensions.next() {
+            if ty == ExtensionType::PRE_SHARED_KEY && extensions.peek().is_some() {
+                return Err(Malformed::PreSharedKeyNotLast);
+            }
+            let mut r = Reader::new(body);
+            if known.read_one(ty, &mut r)? == Known::Yes {
+                r.finish()?;
+            }
         }
-        // Of no use here, and to be well-formed nevertheless (RFC 8446 §4.2.4).
-        block.parse(ExtensionType::CERTIFICATE_AUTHORITIES, read_certificate_authorities)?;
-        Ok(Self {
-            server_name: block.parse(ExtensionType::SERVER_NAME, read_server_name)?.flatten(),
-            supported_versions: block.parse(ExtensionType::SUPPORTED_VERSIONS, read_supported_versions)?,
-            supported_groups: block.parse(ExtensionType::SUPPORTED_GROUPS, List16::read)?,
-            signature_schemes: block.parse(ExtensionType::SIGNATURE_ALGORITHMS, List16::read)?,
-            protocols: block.parse(ExtensionType::APPLICATION_LAYER_PROTOCOL_NEGOTIATION, ProtocolNames::read)?,
-            key_shares: block.parse(ExtensionType::KEY_SHARE, KeyShares::read)?,
-            cookie: block.parse(ExtensionType::COOKIE, read_cookie)?,
-            point_formats: block.parse(ExtensionType::EC_POINT_FORMATS, read_list8)?,
-            renegotiation_info: block.parse(ExtensionType::RENEGOTIATION_INFO, Reader::vec8)?,
-            psk_modes: block.parse(ExtensionType::PSK_KEY_EXCHANGE_MODES, read_modes)?,
-            pre_shared_key: block.parse(ExtensionType::PRE_SHARED_KEY, OfferedPsks::read)?,
-            use_srtp: block.parse(ExtensionType::USE_SRTP, UseSrtp::read)?,
-            record_size_limit: block.parse(ExtensionType::RECORD_SIZE_LIMIT, Reader::u16)?,
-            max_fragment_length: block.parse(ExtensionType::MAX_FRAGMENT_LENGTH, Reader::u8)?,
-        })
+        Ok(known)
     }
+
+    fn read_one(&mut self, ty: ExtensionType, r: &mut Reader<'a>) -> Result<Known, Malformed> {
+        match ty {
+            ExtensionType::SERVER_NAME => self.server_name = read_server_name(r)?,
+            ExtensionType::SUPPORTED_VERSIONS => self.supported_versions = Some(read_supported_versions(r)?),
+            ExtensionType::SUPPORTED_GROUPS => self.supported_groups = Some(List16::read(r)?),
+            ExtensionType::SIGNATURE_ALGORITHMS => self.signature_schemes = Some(List16::read(r)?),
+            ExtensionType::APPLICATION_LAYER_PROTOCOL_NEGOTIATION => self.protocols = Some(ProtocolNames::read(r)?),
+            ExtensionType::KEY_SHARE => self.key_shares = Some(KeyShares::read(r)?),
+            ExtensionType::COOKIE => self.cookie = Some(read_cookie(r)?),
+            ExtensionType::EC_POINT_FORMATS => self.point_formats = Some(read_list8(r)?),
+            ExtensionType::RENEGOTIATION_INFO => self.renegotiation_info = Some(r.vec8()?),
+            ExtensionType::PSK_KEY_EXCHANGE_MODES => self.psk_modes = Some(read_modes(r)?),
+            ExtensionType::PRE_SHARED_KEY => self.pre_shared_key = Some(OfferedPsks::read(r)?),
+            ExtensionType::USE_SRTP => self.use_srtp = Some(UseSrtp::read(r)?),
+            ExtensionType::RECORD_SIZE_LIMIT => self.record_size_limit = Some(r.u16()?),
+            ExtensionType::MAX_FRAGMENT_LENGTH => self.max_fragment_length = Some(r.u8()?),
+            // Of no use here, and to be well-formed nevertheless (RFC 8446 §4.2.4).
+            ExtensionType::CERTIFICATE_AUTHORITIES => check_certificate_authorities(r)?,
+            _ => return Ok(Known::No),
+        }
+        Ok(Known::Yes)
+    }
+}
+
+/// Whether an extension was read.
+#[derive(PartialEq, Eq)]
+enum Known {
+    Yes,
+    No,
 }
 
 /// What a ClientHello says before its extensions.
