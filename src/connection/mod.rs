@@ -2,8 +2,9 @@
 //!
 //! A datagram comes in by `receive.rs`: records are opened, handshake messages put together and given to the handshake,
 //! whose effects are carried out here. A datagram goes out by `transmit.rs`. Time passes in `timers.rs`. What the
-//! application owes an answer to is in `pending.rs`.
+//! application owes an answer to is in `pending.rs`, how it all ends in `close.rs`.
 
+mod close;
 mod events;
 mod hosted;
 mod lease;
@@ -31,13 +32,8 @@ use crate::error::{ApiMisuse, Error, PlaintextFault};
 use crate::flight::{AckSender, Acks, Incoming, IncomingLimits, Outgoing, RetransmitTimer, RttAdaptation, TimerKnobs};
 use crate::handshake::{Effect, FlightEnd, Handshake, Input, Negotiated, SrtpKeyingMaterial, StatelessStart};
 use crate::record::{PlaintextVersion, RecordLayer};
-use crate::wire::{
-    AlertDescription,
-    ack::{Epoch, RecordNumber},
-    enums::HandshakeType,
-    handshake::Message,
-    post_handshake::KeyUpdateRequest,
-};
+use crate::wire::{ack::Epoch, enums::HandshakeType, handshake::Message, post_handshake::KeyUpdateRequest};
+use close::{Failure, HalfClose, Receiving, Sending};
 use mtu::Mtu;
 use rustls::pki_types::ServerName;
 use std::collections::VecDeque;
@@ -99,41 +95,6 @@ struct Conduct {
     half_close: HalfClose,
     sending: Sending,
     receiving: Receiving,
-}
-
-/// Whether we may still send data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sending {
-    Open,
-    /// The application closed; the close_notify is to be sent, and the application to be told when it is.
-    Closing,
-    /// The close_notify is to be sent, perhaps again; `repeats` more may follow. The application knows.
-    CloseNotifyDue {
-        repeats: u8,
-    },
-    /// It was sent, last at this time. It is sent again, `repeats` times at most, if data shows that the peer did not get it.
-    Closed {
-        at: Instant,
-        repeats: u8,
-    },
-}
-
-/// Whether one side may go on when the other has closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum HalfClose {
-    /// RFC 8446 §6.1: closing "does not have any effect on its read side of the connection".
-    Possible,
-    /// RFC 5246 §7.2.1: "MUST respond with a close_notify alert of its own and close down the connection immediately,
-    /// discarding any pending writes".
-    Impossible,
-}
-
-/// Whether the peer may still send data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Receiving {
-    Open,
-    /// Its close_notify came in this record; data in later ones does not count (RFC 9147 §5.10).
-    ClosedAt(RecordNumber),
 }
 
 /// Where an association stands.
@@ -208,36 +169,6 @@ enum LastFault {
     None,
     Some(PlaintextFault),
 }
-
-/// How an association ended.
-struct Failure {
-    error: Error,
-    alert: AlertDue,
-}
-
-/// The alert that tells the peer of a failure (RFC 9147 §5.10).
-#[derive(Clone, Copy, Debug)]
-enum AlertDue {
-    /// There is nothing to say, or it was said often enough.
-    Silent,
-    /// To be sent now; `repeats` more may follow.
-    Now { description: AlertDescription, repeats: u8 },
-    /// To be sent again when the peer goes on, `repeats` times at most.
-    IfPeerGoesOn { description: AlertDescription, repeats: u8 },
-}
-
-impl Sending {
-    /// Whether the application has closed, or was told that it cannot send any more.
-    const fn is_over(self) -> bool {
-        matches!(self, Self::CloseNotifyDue { .. } | Self::Closed { .. })
-    }
-}
-
-/// A close_notify is sent up to four times in all, no sooner than after a retransmission timeout each.
-const CLOSE_REPEATS: u8 = 3;
-
-/// A fatal alert is sent up to four times in all, once for each datagram that shows that the peer did not get it.
-const ALERT_REPEATS: u8 = 3;
 
 impl Connection {
     /// A client's side of a new association. Its first datagram waits in [`poll_transmit`](Self::poll_transmit).
@@ -337,12 +268,6 @@ impl Connection {
         matches!(self.phase, Phase::Established(_)) && self.conduct.sending == Sending::Open
     }
 
-    /// Whether the peer has said that no more data will come. If an association ends otherwise, or nothing is heard any
-    /// more, what came may be less than what was sent (RFC 8446 §6.1).
-    pub fn is_peer_closed(&self) -> bool {
-        self.conduct.receiving != Receiving::Open
-    }
-
     /// What was agreed on, once the handshake is complete.
     pub fn negotiated(&self) -> Option<&Negotiated> {
         match &self.phase {
@@ -405,31 +330,6 @@ impl Connection {
                 step.map_err(|error| self.fail(error)).map_err(|_| ApiMisuse::Closed)
             }
             (Phase::Established(_), _) => Err(ApiMisuse::NotInThisVersion),
-        }
-    }
-
-    /// Sends close_notify and no more data (RFC 8446 §6.1). What the peer still sends is delivered; data that comes a while
-    /// after shows that the close_notify was lost, and it is sent again, three times at most. During the handshake there
-    /// is nothing to deliver: it ends here.
-    pub fn close(&mut self, _now: Instant) {
-        match (&self.phase, self.conduct.sending) {
-            (Phase::Established(_), Sending::Open) => {
-                self.conduct.sending = Sending::Closing;
-                // "Any data received with an epoch/sequence number pair after that of a valid received closure alert MUST be
-                // ignored" (RFC 9147 §5.10): an ACK that waits must go before.
-                self.acks.hurry();
-            }
-            (Phase::Handshaking(_), _) => {
-                self.end(Error::Application(AlertDescription::CLOSE_NOTIFY), CloseReason::Local);
-            }
-            _ => {}
-        }
-    }
-
-    /// Ends the association with a fatal alert of the application's choice.
-    pub fn abort(&mut self, description: AlertDescription) {
-        if !matches!(self.phase, Phase::Failed(_)) {
-            self.fail(Error::Application(description));
         }
     }
 
@@ -556,32 +456,6 @@ impl Connection {
         self.place.lease.established();
         self.drop_old_sending_keys();
         self.events.push_back(Event::HandshakeComplete);
-    }
-
-    /// Ends the association: nothing more is sent but the alert.
-    fn fail(&mut self, error: Error) -> Error {
-        if let Phase::Failed(failure) = &self.phase {
-            return failure.error.clone();
-        }
-        let reason = CloseReason::Failed(error.clone());
-        self.end(error, reason)
-    }
-
-    fn end(&mut self, error: Error, reason: CloseReason) -> Error {
-        self.outgoing.begin();
-        self.timer.stop();
-        self.acks.on_flight_sent();
-        let alert = match error.alert() {
-            Some(description) => AlertDue::Now { description, repeats: ALERT_REPEATS },
-            None => AlertDue::Silent,
-        };
-        // It ends once: an application that has closed it was told already.
-        if !self.conduct.sending.is_over() {
-            self.events.push_back(Event::Closed(reason));
-        }
-        self.phase = Phase::Failed(Failure { error: error.clone(), alert });
-        self.place.lease.over();
-        error
     }
 }
 

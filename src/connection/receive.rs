@@ -1,9 +1,7 @@
 //! The way in: datagram → records → handshake messages or application data (RFC 6347 §4.1, RFC 9147 §4.5).
 
-use super::{
-    AlertDue, CLOSE_REPEATS, ChangeCipherSpec, CloseReason, Connection, Event, HalfClose, LastFault, Path, Phase,
-    Receiving, Sending, Silence, stats,
-};
+use super::close::Receiving;
+use super::{ChangeCipherSpec, Connection, LastFault, Path, Phase, Silence, stats};
 use crate::config::{PartialAcks, PlaintextFaults};
 use crate::error::{Discard, Error, PeerMisbehaved, PlaintextFault};
 use crate::flight::{Acknowledged, Acks, Progress, Repeated, Trust, check_ack};
@@ -365,32 +363,6 @@ impl Connection {
         }
     }
 
-    fn receive_close_notify(&mut self, record: &Record<'_>) -> Result<(), Error> {
-        if !matches!(self.phase, Phase::Established(_)) {
-            return Err(Error::AlertReceived(AlertDescription::CLOSE_NOTIFY));
-        }
-        if self.conduct.receiving != Receiving::Open {
-            return Ok(());
-        }
-        self.conduct.receiving = Receiving::ClosedAt(record.number);
-        self.events.push_back(Event::PeerClosed);
-        if self.conduct.half_close == HalfClose::Impossible && self.conduct.sending == Sending::Open {
-            self.conduct.sending = Sending::CloseNotifyDue { repeats: CLOSE_REPEATS };
-            self.events.push_back(Event::Closed(CloseReason::Peer));
-        }
-        Ok(())
-    }
-
-    /// Data came although we have closed: what was on its way, or from a peer that did not hear of it, alerts being sent
-    /// once (RFC 9147 §5.10).
-    fn repeat_close_notify(&mut self, now: Instant) {
-        let Sending::Closed { at, repeats } = self.conduct.sending else { return };
-        let Some(repeats) = repeats.checked_sub(1) else { return };
-        if now.saturating_duration_since(at) >= self.timer.timeout() {
-            self.conduct.sending = Sending::CloseNotifyDue { repeats };
-        }
-    }
-
     /// Keeps a record whose keys are not there yet (RFC 9147 §4.2.1: "MAY buffer"), within the configured bound.
     fn keep_early(&mut self, raw: &[u8]) {
         let limit = self.transport.max_early_records();
@@ -474,16 +446,3 @@ fn check_plaintext_message(message: &Message<'_>) -> Result<(), PlaintextFault> 
 
 /// Octets that keeping a record takes beside its own: its place in the list, and the allocator's, by estimate.
 const EARLY_RECORD_COST: usize = 48;
-
-impl AlertDue {
-    /// A datagram came although the alert was sent: it may have been lost (RFC 9147 §5.10).
-    fn peer_goes_on(self) -> Self {
-        match self {
-            Self::IfPeerGoesOn { description, repeats } => match repeats.checked_sub(1) {
-                Some(repeats) => Self::Now { description, repeats },
-                None => Self::Silent,
-            },
-            due => due,
-        }
-    }
-}

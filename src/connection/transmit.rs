@@ -1,6 +1,7 @@
 //! The way out: flights, ACKs, alerts and data, sealed straight into the caller's buffer (RFC 6347 §4.1.1, RFC 9147 §4.4).
 
-use super::{AlertDue, CLOSE_REPEATS, CloseReason, Connection, Event, Phase, Sending, stats};
+use super::close::{AlertDue, CLOSE_REPEATS, Sending};
+use super::{CloseReason, Connection, Event, Phase, stats};
 use crate::config::WornKeys;
 use crate::error::{ApiMisuse, Error};
 use crate::flight::Acks;
