@@ -166,6 +166,10 @@ impl ServerConfig {
     /// Default: 12 hours.
     pub fn set_session_lifetime(&mut self, lifetime: Duration) -> &mut Self {
         self.resumption.lifetime = u32::try_from(lifetime.as_secs()).unwrap_or(MAX_LIFETIME).min(MAX_LIFETIME);
+        // Tickets open as long as sessions live, and not much longer.
+        if let Tickets::Own(ticketer) = &self.resumption.tickets {
+            self.resumption.tickets = Tickets::Own(ticketer.clone().with_lifetime(lifetime));
+        }
         self
     }
 
