@@ -7,11 +7,14 @@
 mod capture;
 mod certificates;
 mod commands;
+mod feature;
 mod link;
 mod process;
+mod programs;
 mod table;
 
 use certificates::{Authority, Kind};
+use feature::Feature;
 use link::{Echo, Link};
 use process::Program;
 use rustls::KeyLog;
@@ -55,6 +58,27 @@ fn our_server_talks_to_gnutls() {
 #[test]
 fn our_client_talks_to_socat() {
     run(Peer::Socat, Role::Client);
+}
+
+#[test]
+fn openssl_and_gnutls_agree_with_us_on_each_feature() {
+    let authority = Authority::new();
+    let mut failures = Vec::new();
+    for (program, peer) in [(programs::Program::OpenSsl, Peer::OpenSsl), (programs::Program::GnuTls, Peer::GnuTls)] {
+        for we in [Role::Client, Role::Server] {
+            let (command, package) = peer.program(we);
+            if !installed(command, package) {
+                continue;
+            }
+            let features = Feature::ALL.into_iter().filter(|feature| !feature.is_13_only());
+            for feature in features.filter(|feature| program.cannot(we, *feature).is_none()) {
+                if let Err(error) = programs::hold(program, we, feature, &authority) {
+                    failures.push(format!("{} {we:?} {}\n{error}", program.name(), feature.name()));
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use boring::ssl::{
 };
 use boring::x509::X509;
 use boring::x509::store::X509StoreBuilder;
+use foreign_types_shared::ForeignTypeRef;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -36,7 +37,7 @@ struct Wire {
 }
 
 /// One read is a datagram, and one write.
-struct Datagrams(Rc<RefCell<Wire>>);
+pub(crate) struct Datagrams(Rc<RefCell<Wire>>);
 
 impl Read for Datagrams {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -60,12 +61,17 @@ impl Write for Datagrams {
 
 impl Boring {
     pub(crate) fn new(cell: &Cell, authority: &Authority) -> Result<Self, String> {
-        let mut ssl = context(cell, authority).and_then(|context| Ssl::new(&context)).map_err(|e| e.to_string())?;
+        let ssl = context(cell, authority).and_then(|context| Ssl::new(&context)).map_err(|e| e.to_string())?;
+        Self::start(ssl, cell.grid.we, cell.mtu)
+    }
+
+    /// The end that we are not.
+    pub(crate) fn start(mut ssl: Ssl, we: Role, mtu: usize) -> Result<Self, String> {
         ssl.set_options(SslOptions::NO_QUERY_MTU);
-        ssl.set_mtu(u32::try_from(cell.mtu).unwrap()).map_err(|error| error.to_string())?;
+        ssl.set_mtu(u32::try_from(mtu).unwrap()).map_err(|error| error.to_string())?;
         let wire = Rc::new(RefCell::new(Wire::default()));
         let datagrams = Datagrams(wire.clone());
-        let handshake = match cell.grid.we {
+        let handshake = match we {
             Role::Client => ssl.setup_accept(datagrams),
             Role::Server => {
                 ssl.param_mut().set_host("localhost").map_err(|error| error.to_string())?;
@@ -113,7 +119,20 @@ impl Boring {
         }
     }
 
-    fn stream(&mut self) -> Result<&mut SslStream<Datagrams>, String> {
+    /// Its timer for ACKs, without which a KeyUpdate of ours is never acknowledged.
+    fn handle_timeout(&mut self) {
+        let State::Established(stream) = &self.state else { return };
+        let ssl = stream.ssl().as_ptr();
+        let mut left = boring_sys::timeval { tv_sec: 0, tv_usec: 0 };
+        // SAFETY: the stream has the SSL, and nothing else uses it meanwhile.
+        unsafe {
+            if boring_sys::DTLSv1_get_timeout(ssl, &raw mut left) == 1 && (left.tv_sec, left.tv_usec) == (0, 0) {
+                boring_sys::DTLSv1_handle_timeout(ssl);
+            }
+        }
+    }
+
+    pub(crate) fn stream(&mut self) -> Result<&mut SslStream<Datagrams>, String> {
         match &mut self.state {
             State::Established(stream) => Ok(stream),
             State::Handshake(_) | State::Failed => Err("not established".into()),
@@ -128,6 +147,7 @@ impl Peer for Boring {
     }
 
     fn transmit(&mut self) -> Result<Vec<Vec<u8>>, String> {
+        self.handle_timeout();
         if !self.peer_closed {
             self.proceed()?;
         }
@@ -196,14 +216,14 @@ fn context(cell: &Cell, authority: &Authority) -> Result<boring::ssl::SslContext
     Ok(context.build())
 }
 
-fn identify(context: &mut SslContextBuilder, chain: &Chain) -> Result<(), boring::error::ErrorStack> {
+pub(crate) fn identify(context: &mut SslContextBuilder, chain: &Chain) -> Result<(), boring::error::ErrorStack> {
     context.set_certificate_chain_file(&chain.certificate_file)?;
     let key = PKey::private_key_from_pem(&std::fs::read(&chain.key_file).unwrap())?;
     context.set_private_key(&key)
 }
 
 /// Ed25519 is not among the defaults.
-const ALGORITHMS: [SslSignatureAlgorithm; 8] = [
+pub(crate) const ALGORITHMS: [SslSignatureAlgorithm; 8] = [
     SslSignatureAlgorithm::ECDSA_SECP256R1_SHA256,
     SslSignatureAlgorithm::ECDSA_SECP384R1_SHA384,
     SslSignatureAlgorithm::ED25519,

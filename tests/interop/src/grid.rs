@@ -9,22 +9,27 @@ mod cannot;
 #[path = "../../peers/capture.rs"]
 mod capture;
 #[path = "../../peers/certificates.rs"]
-#[expect(dead_code, reason = "the intermediate's file is for OpenSSL")]
 mod certificates;
 mod dimpl;
+#[path = "../../peers/feature.rs"]
+mod feature;
+mod features;
 #[path = "../../peers/link.rs"]
 #[expect(dead_code, reason = "what is checked on the wire is another matter here")]
 mod link;
 mod memory;
 mod ours;
 #[path = "../../peers/process.rs"]
-#[expect(dead_code, reason = "no program here is told anything")]
+#[expect(dead_code, reason = "no input is ended here")]
 mod process;
+#[path = "../../peers/programs.rs"]
+mod programs;
 mod report;
 mod table;
 mod wolfssl;
 
 use certificates::Authority;
+use features::Verdict;
 use report::Outcome;
 use std::fs;
 use std::panic::{self, AssertUnwindSafe};
@@ -51,12 +56,20 @@ fn main() -> ExitCode {
             println!("\nFAILED {}\n{error}", line(cell));
         }
     }
-    let passed: usize = outcomes.iter().map(Outcome::passed).sum();
-    let failed: usize = outcomes.iter().map(Outcome::failed).sum();
-    let skipped: usize = outcomes.iter().map(|outcome| outcome.left_out().len()).sum();
+    let started = Instant::now();
+    let rows = features::run(&authority, &words);
+    let all = rows.len();
+    let rows_with = |verdict: fn(&Verdict) -> bool| rows.iter().filter(|(_, found)| verdict(found)).count();
+    let rows_passed = rows_with(|verdict| *verdict == Verdict::Passed);
+    let rows_left_out = rows_with(|verdict| matches!(verdict, Verdict::LeftOut(_)));
+    let rows_failed = all - rows_passed - rows_left_out;
+    println!("features: {all} rows, {rows_failed} failed, {} ms", started.elapsed().as_millis());
+    let passed = outcomes.iter().map(Outcome::passed).sum::<usize>() + rows_passed;
+    let failed = outcomes.iter().map(Outcome::failed).sum::<usize>() + rows_failed;
+    let skipped = outcomes.iter().map(|outcome| outcome.left_out().len()).sum::<usize>() + rows_left_out;
     if words.is_empty() && options.is_empty() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/INTEROP.md");
-        fs::write(path, report::markdown(&outcomes, &versions())).unwrap();
+        fs::write(path, report::markdown(&outcomes, &features::markdown(&rows), &versions())).unwrap();
     }
     println!("\n{passed} passed, {failed} failed, {skipped} skipped");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -5,7 +5,7 @@ use crate::table::{Cell, Closer, Role};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
-use udtls::{CloseReason, Connection, Datagram, Event};
+use udtls::{CloseReason, Connection, Datagram, Direction, Event};
 
 /// A foreign stack without a socket.
 pub(crate) trait Peer {
@@ -28,13 +28,15 @@ pub(crate) trait Peer {
 pub(crate) const LABEL: &str = "EXPERIMENTAL-udtls-interop";
 
 /// Both ends.
-pub(crate) struct Association {
+pub(crate) struct Association<P: Peer + ?Sized = dyn Peer> {
     pub(crate) connection: Connection,
-    we: Role,
-    theirs: Box<dyn Peer>,
+    pub(crate) we: Role,
+    pub(crate) theirs: Box<P>,
     established: bool,
     peer_closed: bool,
-    received: Vec<u8>,
+    pub(crate) received: Vec<u8>,
+    /// Our keys that were updated, in the order of time.
+    pub(crate) updated: Vec<Direction>,
     pub(crate) datagrams: Vec<Seen>,
 }
 
@@ -44,10 +46,15 @@ pub(crate) const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4A
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-impl Association {
-    pub(crate) fn new(we: Role, connection: Connection, theirs: Box<dyn Peer>) -> Self {
-        let (established, peer_closed) = (false, false);
-        Self { connection, we, theirs, established, peer_closed, received: Vec::new(), datagrams: Vec::new() }
+impl<P: Peer + ?Sized> Association<P> {
+    pub(crate) fn new(we: Role, connection: Connection, theirs: Box<P>) -> Self {
+        let (established, peer_closed, updated) = (false, false, Vec::new());
+        let (received, datagrams) = (Vec::new(), Vec::new());
+        Self { connection, we, theirs, established, peer_closed, received, updated, datagrams }
+    }
+
+    pub(crate) fn shake_hands(&mut self) -> Result<(), String> {
+        self.until("the handshake", |both| both.established && both.theirs.established())
     }
 
     /// Handshake, data both ways, close. `established` is what must hold between the first two.
@@ -56,15 +63,13 @@ impl Association {
         cell: &Cell,
         established: impl Fn(&Self) -> Result<(), String>,
     ) -> Result<(), String> {
-        self.until("the handshake", |both| both.established && both.theirs.established())?;
+        self.shake_hands()?;
         established(self)?;
         self.compare_exporters()?;
         // A short one, and the longest that fits.
         let ours = [&b"data from udtls"[..], &vec![b'u'; self.connection.max_payload()]];
         for payload in ours {
-            let mut out = vec![0; cell.mtu];
-            let len = self.connection.send(Instant::now(), payload, &mut out).map_err(|error| error.to_string())?;
-            self.deliver(&out[..len])?;
+            self.send(payload)?;
         }
         let ours = ours.concat();
         self.until("our data at the peer", |both| both.theirs.received() == ours)?;
@@ -89,7 +94,14 @@ impl Association {
         if ours == theirs { Ok(()) } else { Err("the exporters differ".into()) }
     }
 
-    fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) -> Result<(), String> {
+    /// Data to the peer.
+    pub(crate) fn send(&mut self, payload: &[u8]) -> Result<(), String> {
+        let mut out = [0; 2048];
+        let len = self.connection.send(Instant::now(), payload, &mut out).map_err(|error| error.to_string())?;
+        self.deliver(&out[..len])
+    }
+
+    pub(crate) fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let moved = self.turn()?;
@@ -141,6 +153,7 @@ impl Association {
             match event {
                 Event::HandshakeComplete => self.established = true,
                 Event::PeerClosed => self.peer_closed = true,
+                Event::KeyUpdated(direction) => self.updated.push(direction),
                 Event::Closed(CloseReason::Failed(error)) => return Err(format!("our end: {error} ({error:?})")),
                 _ => {}
             }

@@ -32,11 +32,12 @@ impl Outcome {
     }
 }
 
-/// `versions` names the peers' releases.
-pub(crate) fn markdown(outcomes: &[Outcome], versions: &str) -> String {
+/// `features` is the section about them; `versions` names the peers' releases.
+pub(crate) fn markdown(outcomes: &[Outcome], features: &str, versions: &str) -> String {
     let mut out = String::from(HEAD);
     let _ = writeln!(out, "{versions}\n");
     summary(&mut out, outcomes);
+    out.push_str(features);
     values(&mut out, outcomes);
     for outcome in outcomes {
         cells(&mut out, outcome);

@@ -1,0 +1,130 @@
+//! What is done in a row, and what must be true then.
+
+use super::ours::Ours;
+use super::{Factory, Foreign, Row, Stack, boringssl, wolfssl};
+use crate::certificates::Authority;
+use crate::feature::{Feature, LABEL, PROTOCOLS, SERVER_NAME};
+use crate::memory::Association;
+use crate::table::Role;
+use std::time::Instant;
+use udtls::{Direction, KeyUpdateRequest};
+
+type Both = Association<dyn Foreign>;
+
+/// Both ends of a row.
+struct Ends {
+    row: Row,
+    ours: Ours,
+    theirs: Box<dyn Factory>,
+}
+
+pub(crate) fn hold(row: &Row, authority: &Authority) -> Result<(), String> {
+    let theirs: Box<dyn Factory> = match row.stack {
+        Stack::BoringSsl => Box::new(boringssl::Ends::new(row, authority)?),
+        Stack::WolfSsl => Box::new(wolfssl::Ends::new(row, authority)?),
+        Stack::Command(_) => return Err("no stack in memory".into()),
+    };
+    let mut ends = Ends { row: *row, ours: Ours::new(row, authority)?, theirs };
+    let mut both = ends.associate()?;
+    match row.feature {
+        Feature::Exporter => exporter(&mut both, None),
+        Feature::ExporterWithContext => exporter(&mut both, Some(b"context")),
+        Feature::KeyUpdateByUs => key_updates(row.stack, &mut both, Some(KeyUpdateRequest::NotRequested)),
+        Feature::KeyUpdateByPeer => key_updates(row.stack, &mut both, None),
+        Feature::KeyUpdateByBoth => key_updates(row.stack, &mut both, Some(KeyUpdateRequest::Requested)),
+        Feature::Protocol => protocol(&mut both),
+        Feature::ServerName => server_name(&ends, &mut both),
+    }?;
+    talk(&mut both)
+}
+
+impl Ends {
+    /// Another association, as far as the end of its handshake.
+    fn associate(&mut self) -> Result<Both, String> {
+        let mut both = Association::new(self.row.we, self.ours.end()?, self.theirs.end()?);
+        both.shake_hands()?;
+        Ok(both)
+    }
+}
+
+/// Data both ways.
+fn talk(both: &mut Both) -> Result<(), String> {
+    let (ours, theirs) = (both.theirs.received().len(), both.received.len());
+    both.send(b"data from udtls")?;
+    both.until("our data at the peer", |both| both.theirs.received()[ours..] == *b"data from udtls")?;
+    both.theirs.send(b"data from the peer")?;
+    both.until("the peer's data", |both| both.received[theirs..] == *b"data from the peer")
+}
+
+/// Two values that must be the same.
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, ours: T, theirs: T) -> Result<(), String> {
+    if ours == theirs { Ok(()) } else { Err(format!("{what}: we have {ours:?}, the peer has {theirs:?}")) }
+}
+
+fn exporter(both: &mut Both, context: Option<&[u8]>) -> Result<(), String> {
+    let mut ours = vec![0; 32];
+    let exported = both.connection.export_keying_material(LABEL.as_bytes(), context, &mut ours);
+    exported.map_err(|error| error.to_string())?;
+    same("keying material", ours, both.theirs.export(context)?)
+}
+
+/// So often that the two bits of the epoch in a record header come round (RFC 9147 §4).
+const KEY_UPDATES: usize = 5;
+
+/// By us, if there is a request to send with it, or by the peer.
+fn key_updates(stack: Stack, both: &mut Both, ours: Option<KeyUpdateRequest>) -> Result<(), String> {
+    let expected: &[Direction] = match ours {
+        Some(KeyUpdateRequest::Requested) => &[Direction::Sending, Direction::Receiving],
+        Some(_) => &[Direction::Sending],
+        None => &[Direction::Receiving],
+    };
+    // wolfSSL asks for ours with each of its own.
+    let more = ours.is_none() && stack == Stack::WolfSsl;
+    if stack == Stack::BoringSsl && both.we == Role::Client {
+        both.until("our ACK of its tickets", |both| both.connection.stats().acks_sent > 0)?;
+    }
+    for round in 1..=KEY_UPDATES {
+        both.updated.clear();
+        let acks = both.connection.stats().acks_sent;
+        match ours {
+            Some(request) => {
+                let requested = both.connection.request_key_update(Instant::now(), request);
+                requested.map_err(|error| error.to_string())?;
+            }
+            None => both.theirs.update_keys()?,
+        }
+        // BoringSSL's goes out with data.
+        talk(both)?;
+        let done = both.until("the KeyUpdate", |both| {
+            expected.iter().all(|direction| both.updated.iter().filter(|updated| *updated == direction).count() == 1)
+        });
+        done.map_err(|error| format!("{error}, round {round}: {:?}", both.updated))?;
+        if expected.contains(&Direction::Receiving) {
+            // Until then the peer has no other (RFC 9147 §8).
+            both.until("our ACK", |both| both.connection.stats().acks_sent > acks)?;
+        }
+        talk(both)?;
+        if both.updated.len() != expected.len() + usize::from(more) {
+            return Err(format!("these keys were updated: {:?}", both.updated));
+        }
+    }
+    Ok(())
+}
+
+fn protocol(both: &mut Both) -> Result<(), String> {
+    let negotiated = both.connection.negotiated().ok_or("nothing negotiated")?;
+    let ours = negotiated.alpn_protocol().map(Vec::from);
+    same("what was to be chosen", Some(PROTOCOLS[1].into()), ours.clone())?;
+    same("protocol", ours, both.theirs.facts()?.protocol)
+}
+
+/// The server has the client's, and the client sees it acknowledged.
+fn server_name(ends: &Ends, both: &mut Both) -> Result<(), String> {
+    let negotiated = both.connection.negotiated().ok_or("nothing negotiated")?;
+    let ours = negotiated.server_name().map(String::from);
+    same("what was to be sent", Some(SERVER_NAME.into()), ours.clone())?;
+    match ends.row.we {
+        Role::Client => same("server name", ours, both.theirs.facts()?.server_name),
+        Role::Server => Ok(()),
+    }
+}

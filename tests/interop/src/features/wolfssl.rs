@@ -1,0 +1,166 @@
+//! wolfSSL's ends: `wolfssl-peer.c`, told over a pipe what to do.
+
+use super::{Factory, Facts, Foreign, Row};
+use crate::certificates::{Authority, Kind};
+use crate::feature::{Feature, LABEL, PROTOCOLS, SERVER_NAME};
+use crate::memory::Peer;
+use crate::table::{Role, Version};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::rc::Rc;
+
+/// The program. It is killed when dropped.
+struct Program {
+    child: Child,
+    commands: ChildStdin,
+    answers: ChildStdout,
+}
+
+/// What its ends share: the program has one at a time.
+pub(crate) struct Ends(Rc<RefCell<Program>>);
+
+/// One end.
+struct End {
+    program: Rc<RefCell<Program>>,
+    leaving: Vec<Vec<u8>>,
+    received: Vec<u8>,
+    established: bool,
+    peer_closed: bool,
+}
+
+impl Ends {
+    pub(crate) fn new(row: &Row, authority: &Authority) -> Result<Self, String> {
+        let folder = std::env::var_os("UDTLS_WOLFSSL").map(PathBuf::from);
+        let folder = folder.ok_or("UDTLS_WOLFSSL is not set: start tests/interop/run")?;
+        let mut command = Command::new(folder.join("peer"));
+        command.arg(if row.we == Role::Client { "server" } else { "client" });
+        command.arg(if row.version == Version::Dtls13 { "1.3" } else { "1.2" });
+        let chain = authority.chain(Kind::P256);
+        command.arg(authority.root_file()).arg(&chain.certificate_file).arg(&chain.key_file);
+        command.arg(format!("label={LABEL}")).args(words(row));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
+        let (commands, answers) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        Ok(Self(Rc::new(RefCell::new(Program { child, commands, answers }))))
+    }
+}
+
+/// How the program is told what a row asks.
+fn words(row: &Row) -> Vec<String> {
+    let mut words = Vec::new();
+    match (row.feature, row.we) {
+        (Feature::Protocol, Role::Client) => words.push(format!("alpn={}", PROTOCOLS[1])),
+        (Feature::Protocol, Role::Server) => words.push(format!("alpn={}", PROTOCOLS.join(","))),
+        (Feature::ServerName, _) => words.push(format!("sni={SERVER_NAME}")),
+        _ => {}
+    }
+    words
+}
+
+impl Factory for Ends {
+    fn end(&mut self) -> Result<Box<dyn Foreign>, String> {
+        let (leaving, received, established, peer_closed) = (Vec::new(), Vec::new(), false, false);
+        let mut end = End { program: self.0.clone(), leaving, received, established, peer_closed };
+        end.tell(b'N', &[])?;
+        Ok(Box::new(end))
+    }
+}
+
+impl Program {
+    fn answer(&mut self) -> std::io::Result<(u8, Vec<u8>)> {
+        let mut head = [0; 3];
+        self.answers.read_exact(&mut head)?;
+        let [what, high, low] = head;
+        let mut octets = vec![0; usize::from(u16::from_be_bytes([high, low]))];
+        self.answers.read_exact(&mut octets)?;
+        Ok((what, octets))
+    }
+
+    fn command(&mut self, what: u8, octets: &[u8]) -> std::io::Result<()> {
+        let [high, low] = u16::try_from(octets.len()).unwrap().to_be_bytes();
+        self.commands.write_all(&[&[what, high, low], octets].concat())?;
+        self.commands.flush()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl End {
+    /// One command; the values that it is answered with, by name.
+    fn tell(&mut self, what: u8, octets: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
+        let program = self.program.clone();
+        let mut program = program.borrow_mut();
+        program.command(what, octets).map_err(|error| format!("wolfssl-peer: {error}"))?;
+        let mut values = BTreeMap::new();
+        loop {
+            let (what, octets) = program.answer().map_err(|error| format!("wolfssl-peer: {error}"))?;
+            match what {
+                b'd' => self.leaving.push(octets),
+                b'r' => self.received.extend(octets),
+                b'e' => self.established = true,
+                b'c' => self.peer_closed = true,
+                b'f' => return Err(String::from_utf8_lossy(&octets).into_owned()),
+                b'x' => {
+                    let at = octets.iter().position(|octet| *octet == b'=').unwrap();
+                    values.insert(String::from_utf8_lossy(&octets[..at]).into_owned(), octets[at + 1..].to_vec());
+                }
+                _ => return Ok(values),
+            }
+        }
+    }
+}
+
+impl Peer for End {
+    fn receive(&mut self, datagram: &[u8]) -> Result<(), String> {
+        self.tell(b'D', datagram).map(|_| ())
+    }
+
+    fn transmit(&mut self) -> Result<Vec<Vec<u8>>, String> {
+        Ok(std::mem::take(&mut self.leaving))
+    }
+
+    fn established(&self) -> bool {
+        self.established
+    }
+
+    fn send(&mut self, payload: &[u8]) -> Result<(), String> {
+        self.tell(b'W', payload).map(|_| ())
+    }
+
+    fn received(&self) -> &[u8] {
+        &self.received
+    }
+
+    fn close(&mut self) -> Result<(), String> {
+        self.tell(b'C', &[]).map(|_| ())
+    }
+
+    fn peer_closed(&self) -> bool {
+        self.peer_closed
+    }
+}
+
+impl Foreign for End {
+    fn export(&mut self, context: Option<&[u8]>) -> Result<Vec<u8>, String> {
+        let with = [&[u8::from(context.is_some())], context.unwrap_or(&[])].concat();
+        self.tell(b'X', &with)?.remove("exported").ok_or_else(|| "it exports nothing".into())
+    }
+
+    fn update_keys(&mut self) -> Result<(), String> {
+        self.tell(b'U', &[]).map(|_| ())
+    }
+
+    fn facts(&mut self) -> Result<Facts, String> {
+        let mut facts = self.tell(b'Q', &[])?;
+        let text = |octets: Vec<u8>| String::from_utf8_lossy(&octets).into_owned();
+        Ok(Facts { protocol: facts.remove("alpn"), server_name: facts.remove("sni").map(text) })
+    }
+}

@@ -1,0 +1,288 @@
+//! The features that OpenSSL's and GnuTLS' command lines can show, in DTLS 1.2: what the program prints is compared with what
+//! we have.
+
+use crate::certificates::{Authority, Kind};
+use crate::feature::{Feature, LABEL, PROTOCOLS, SERVER_NAME};
+use crate::link::{self, Echo, Link};
+use crate::process;
+use crate::table::Role;
+use rustls::pki_types::ServerName;
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+use udtls::{ClientConfig, ConfigError, Connection, ProtocolVersion, ServerConfig, TransportConfig};
+
+/// Whose command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    OpenSsl,
+    GnuTls,
+}
+
+/// What our ends of a row share.
+enum Ours {
+    Client(Arc<ClientConfig>),
+    Server(Arc<ServerConfig>),
+}
+
+/// An association takes some hundredths of a second; with GnuTLS half a second or more.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+/// No first letter is a command of OpenSSL's.
+const DATA: &str = "data\n";
+
+/// Octets of keying material.
+const EXPORTED: usize = 32;
+
+impl Program {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::OpenSsl => "OpenSSL",
+            Self::GnuTls => "GnuTLS",
+        }
+    }
+
+    /// Why it cannot hold this row, if it cannot.
+    pub(crate) const fn cannot(self, we: Role, feature: Feature) -> Option<&'static str> {
+        match (self, we, feature) {
+            (_, _, Feature::ExporterWithContext) => Some("its programs export without a context only"),
+            (Self::GnuTls, Role::Client, Feature::Exporter | Feature::ServerName) => {
+                Some("its server says nothing about an association over UDP")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Holds the associations of one row.
+pub(crate) fn hold(program: Program, we: Role, feature: Feature, authority: &Authority) -> Result<(), String> {
+    let ours = Ours::new(we, feature, authority).map_err(|error| error.to_string())?;
+    let (mut link, mut theirs) = start(program, feature, &ours, authority)?;
+    let deadline = Instant::now() + PATIENCE;
+    let held = talk(program, &mut link, &mut theirs, we, deadline).and_then(|()| compare(feature, &link, &theirs));
+    link.close();
+    held.map_err(|error| format!("{error}\n{:?}\n{}", link.connection.stats(), theirs.said()))
+}
+
+impl Ours {
+    fn new(we: Role, feature: Feature, authority: &Authority) -> Result<Self, ConfigError> {
+        let mut transport = TransportConfig::new();
+        transport.set_timeouts(Duration::from_millis(300), Duration::from_secs(1))?;
+        match we {
+            Role::Client => {
+                let builder = ClientConfig::builder().with_root_certificates(authority.roots())?;
+                let mut config = builder.with_no_client_auth();
+                config.set_versions(&[ProtocolVersion::DTLS1_2])?;
+                config.set_transport(transport);
+                if feature == Feature::Protocol {
+                    config.set_alpn_protocols(PROTOCOLS.map(Vec::from).to_vec())?;
+                }
+                Ok(Self::Client(Arc::new(config)))
+            }
+            Role::Server => {
+                let chain = authority.chain(Kind::P256);
+                let builder = ServerConfig::builder().with_no_client_auth()?;
+                let mut config = builder.with_single_cert(chain.certificates(), chain.key())?;
+                config.set_versions(&[ProtocolVersion::DTLS1_2])?;
+                config.set_transport(transport);
+                if feature == Feature::Protocol {
+                    config.set_alpn_protocols(vec![PROTOCOLS[1].into()])?;
+                }
+                Ok(Self::Server(Arc::new(config)))
+            }
+        }
+    }
+}
+
+/// Both ends running, no handshake yet.
+fn start(
+    program: Program,
+    feature: Feature,
+    ours: &Ours,
+    authority: &Authority,
+) -> Result<(Link, process::Program), String> {
+    let now = Instant::now();
+    match ours {
+        Ours::Client(config) => {
+            let port = free_port();
+            let command = server(program, feature, authority, port);
+            let theirs = process::Program::start(command)?;
+            let ready = if program == Program::OpenSsl { "ACCEPT" } else { "listening on IPv4" };
+            let deadline = now + PATIENCE;
+            while !theirs.has_said(ready) {
+                if Instant::now() > deadline {
+                    return Err(format!("its server does not listen\n{}", theirs.said()));
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+            let name = ServerName::try_from(SERVER_NAME).unwrap();
+            let connection = Connection::client(config.clone(), Some(name), now).map_err(|error| error.to_string())?;
+            let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            Ok((Link::new(connection, link::loopback(), Some(peer), Echo::Off), theirs))
+        }
+        Ours::Server(config) => {
+            let socket = link::loopback();
+            let port = socket.local_addr().unwrap().port();
+            let connection = Connection::server(config.clone(), now).map_err(|error| error.to_string())?;
+            let ours = Link::new(connection, socket, None, Echo::On);
+            Ok((ours, process::Program::start(client(program, feature, authority, port))?))
+        }
+    }
+}
+
+fn server(program: Program, feature: Feature, authority: &Authority, port: u16) -> Command {
+    let chain = authority.chain(Kind::P256);
+    let (mut command, certificate, key) = match program {
+        Program::OpenSsl => {
+            let mut command = Command::new("openssl");
+            command.args(["s_server", "-4", "-dtls1_2", "-accept", &format!("127.0.0.1:{port}")]);
+            command.arg("-cert_chain").arg(&chain.intermediate_file);
+            if feature == Feature::ServerName {
+                // It says the name only if it has another certificate for it.
+                command.args(["-servername", SERVER_NAME, "-cert2"]).arg(&chain.certificate_file);
+                command.arg("-key2").arg(&chain.key_file).arg("-CAfile").arg(&chain.intermediate_file);
+            }
+            (command, "-cert", "-key")
+        }
+        Program::GnuTls => {
+            let mut command = Command::new("gnutls-serv");
+            command.args(["--udp", "--echo", "--port", &port.to_string()]);
+            (command, "--x509certfile", "--x509keyfile")
+        }
+    };
+    command.arg(certificate).arg(&chain.certificate_file).arg(key).arg(&chain.key_file);
+    if feature == Feature::Protocol {
+        command.args([dashes(program, "alpn").as_str(), PROTOCOLS[1]]);
+    }
+    command.args(exporter(program, feature));
+    command
+}
+
+fn client(program: Program, feature: Feature, authority: &Authority, port: u16) -> Command {
+    let mut command = match program {
+        Program::OpenSsl => {
+            let mut command = Command::new("openssl");
+            command.args(["s_client", "-4", "-dtls1_2", "-connect", &format!("127.0.0.1:{port}")]);
+            command.args(["-servername", SERVER_NAME, "-verify_return_error", "-CAfile"]).arg(authority.root_file());
+            command
+        }
+        Program::GnuTls => {
+            let mut command = Command::new("gnutls-cli");
+            command.args(["--udp", "--port", &port.to_string(), "--sni-hostname", SERVER_NAME, "--x509cafile"]);
+            command.arg(authority.root_file());
+            command
+        }
+    };
+    match (feature, program) {
+        (Feature::Protocol, Program::OpenSsl) => {
+            command.args(["-alpn", &PROTOCOLS.join(",")]);
+        }
+        (Feature::Protocol, Program::GnuTls) => {
+            command.args(PROTOCOLS.iter().flat_map(|name| ["--alpn", name]));
+        }
+        _ => {}
+    }
+    command.args(exporter(program, feature));
+    if program == Program::GnuTls {
+        command.arg("127.0.0.1");
+    }
+    command
+}
+
+fn exporter(program: Program, feature: Feature) -> Vec<String> {
+    if feature != Feature::Exporter {
+        return Vec::new();
+    }
+    let octets = if program == Program::OpenSsl { "keymatexportlen" } else { "keymatexportsize" };
+    vec![dashes(program, "keymatexport"), LABEL.into(), dashes(program, octets), EXPORTED.to_string()]
+}
+
+fn dashes(program: Program, option: &str) -> String {
+    let dashes = if program == Program::OpenSsl { "-" } else { "--" };
+    format!("{dashes}{option}")
+}
+
+/// A handshake, and data both ways.
+fn talk(
+    program: Program,
+    link: &mut Link,
+    theirs: &mut process::Program,
+    we: Role,
+    deadline: Instant,
+) -> Result<(), String> {
+    link.drive("the handshake", deadline, |link| link.established)?;
+    match (we, program) {
+        (Role::Client, Program::OpenSsl) => {
+            link.send(DATA.as_bytes())?;
+            link.drive("our data at the peer", deadline, |_| theirs.has_said(DATA))?;
+            theirs.tell(DATA);
+            link.drive("the peer's data", deadline, |link| link.received == DATA.as_bytes())
+        }
+        (Role::Client, Program::GnuTls) => {
+            link.send(DATA.as_bytes())?;
+            link.drive("our echo", deadline, |link| link.received == DATA.as_bytes())
+        }
+        (Role::Server, _) => {
+            theirs.tell(DATA);
+            link.drive("the peer's data", deadline, |link| link.received == DATA.as_bytes())?;
+            link.drive("the echo at the peer", deadline, |_| theirs.has_said(DATA))
+        }
+    }
+}
+
+/// What we have, and what it says.
+fn compare(feature: Feature, link: &Link, theirs: &process::Program) -> Result<(), String> {
+    let negotiated = link.connection.negotiated().ok_or("nothing negotiated")?;
+    let said = theirs.said();
+    let value = |names: &[&str]| names.iter().find_map(|name| after(&said, name)).unwrap_or_default();
+    match feature {
+        Feature::Exporter => {
+            let mut ours = [0; EXPORTED];
+            let exported = link.connection.export_keying_material(LABEL.as_bytes(), None, &mut ours);
+            exported.map_err(|error| error.to_string())?;
+            let theirs = value(&["Keying material: ", "Key material: "]).to_lowercase();
+            same("keying material", &hex::encode(ours), &theirs)
+        }
+        Feature::Protocol => {
+            let ours = String::from_utf8_lossy(negotiated.alpn_protocol().unwrap_or_default()).into_owned();
+            same("what was to be chosen", PROTOCOLS[1], &ours)?;
+            // gnutls-serv says nothing; a server that had not chosen it would have left it out.
+            if said.contains("gnutls-serv") {
+                return Ok(());
+            }
+            same("protocol", &ours, value(&["ALPN protocol: ", "ALPN protocols selected: ", "Application protocol: "]))
+        }
+        Feature::ServerName => {
+            same("what was to be sent", SERVER_NAME, negotiated.server_name().unwrap_or_default())?;
+            if !said.contains("s_server") {
+                return Ok(());
+            }
+            same("server name", SERVER_NAME, value(&["Hostname in TLS extension: "]).trim_matches('"'))
+        }
+        _ => Err("not for these programs".into()),
+    }
+}
+
+/// The rest of the line after some words.
+fn after<'s>(said: &'s str, words: &str) -> Option<&'s str> {
+    let (_, rest) = said.split_once(words)?;
+    rest.lines().next().map(str::trim)
+}
+
+fn same(what: &str, ours: &str, theirs: &str) -> Result<(), String> {
+    if ours == theirs { Ok(()) } else { Err(format!("{what}: we have {ours:?}, the peer has {theirs:?}")) }
+}
+
+/// A port that nobody has, and that no other row gets.
+fn free_port() -> u16 {
+    static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let port = link::loopback().local_addr().unwrap().port();
+        if TAKEN.lock().unwrap().insert(port) {
+            return port;
+        }
+    }
+}
