@@ -45,8 +45,8 @@ fn wolfssl_server(cell: &Cell) -> Option<Reason> {
             what: "X25519MLKEM768 in the first ClientHello",
             why: "its server is stateless until the second ClientHello and drops a first one that comes in fragments",
         }),
-        (Version::Dtls13, Group::Secp384r1) if narrow && cell.retry == Retry::No => Some(Reason {
-            what: "P-384 in the first ClientHello at MTU 256 when we offer both versions",
+        (Version::Dtls13, Group::Secp384r1) if cell.mtu == 256 && cell.retry == Retry::No => Some(Reason {
+            what: "P-384 in the first ClientHello at MTU 256",
             why: "its server is stateless until the second ClientHello and drops a first one that comes in fragments",
         }),
         _ => None,
