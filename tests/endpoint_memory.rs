@@ -3,8 +3,11 @@
 
 #[path = "common/ends.rs"]
 mod ends;
+#[path = "common/hello.rs"]
+mod hello;
 
 use ends::{client_config, deliver, drain, new_client, server_config};
+use hello::Hello;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -88,6 +91,42 @@ fn forged_hellos_leave_the_heap_as_it_was() {
         assert_eq!(memory(), before, "{version}");
     }
     assert_eq!(endpoint.stats().cookies_sent, 2 * u64::from(STRANGERS));
+}
+
+/// Whatever a ClientHello asks for and whatever is wrong with it, nothing is allocated to say so.
+#[test]
+fn no_hello_without_a_good_cookie_allocates() {
+    let now = Instant::now();
+    let mut endpoint = Endpoint::new(EndpointConfig::new(), Some(server()), now).unwrap();
+    let (mut hellos, mut reply) = (Vec::new(), [0; 1500]);
+    for version in VERSIONS {
+        let usual = Hello::new(version);
+        let mut extended = usual.clone();
+        // certificate_authorities, application protocols, and more than anybody has heard of.
+        extended.set(47, [&[0, 40][..], &[0, 2, b'a', b'b'].repeat(10)].concat());
+        extended.set(16, b"\0\x05\x04coap".to_vec());
+        (1000..1100).for_each(|ty| extended.set(ty, vec![0; 3]));
+        endpoint.handle(now, address(1 << 20), None, &usual.datagram(), &mut reply);
+        let stolen = usual.answering(&reply);
+        let mut repeated = usual.clone();
+        repeated.extensions.push((0, Vec::new()));
+        let sha384 = Hello { suites: vec![0x1302, 0xc02c], ..usual.clone() };
+        let nothing_in_common = Hello { suites: vec![0x0005], ..usual.clone() };
+        let unknown_version = Hello { legacy_version: 0xfeff, ..usual.clone() };
+        hellos.extend([usual, extended, stolen, repeated, sha384, nothing_in_common, unknown_version]);
+    }
+    let hellos: Vec<_> = hellos.iter().map(Hello::datagram).collect();
+    let before = memory();
+    let (mut replies, mut dropped) = (0, 0);
+    for (n, hello) in hellos.iter().cycle().take(1400).enumerate() {
+        match endpoint.handle(now, address(n as u32 + 1), None, hello, &mut reply) {
+            Verdict::Reply(_) => replies += 1,
+            Verdict::Drop(DropReason::Malformed) => dropped += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(memory(), before);
+    assert_eq!((replies, dropped), (1200, 200));
 }
 
 #[test]

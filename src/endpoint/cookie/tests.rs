@@ -246,6 +246,19 @@ fn a_fleet_shares_cookies() {
     assert_eq!(short.err(), Some(ConfigError::CookieSecretTooShort));
 }
 
+/// The octets of a fleet's cookies, computed elsewhere (Python's `hmac`): members of different builds must agree on them.
+#[test]
+fn a_fleet_agrees_on_every_octet() {
+    let start = Instant::now();
+    let secret: [u8; 32] = std::array::from_fn(|n| n as u8);
+    let scene = Scene::of(CookieKeys::derive(&secret, start).unwrap(), start);
+    let (cookie12, cookie13) = scene.cookies(7);
+    assert_eq!(hex::encode(cookie12), "406b49d2071f3453e88873c6aa75df8be8f8896556e1d4010f0a2ae32d");
+    let expected =
+        ["406b49d2071302001d01", &"48".repeat(48), "0dd4c9466246eece07ea6136c7851d300f664fc0e1e43fd730691177685b711d"];
+    assert_eq!(hex::encode(cookie13), expected.concat());
+}
+
 #[test]
 fn the_period_can_be_chosen() {
     let mut scene = Scene::new();
