@@ -47,6 +47,8 @@
 //!   cross): either way both ends have new keys.
 //! * Keying material is exported for an empty label too, in DTLS 1.3 though `HkdfLabel` would want one octet more of it
 //!   (RFC 8446 §7.1; the prefix "dtls13" has six).
+//! * Where it has no other, a server of DTLS 1.2 shows a certificate of a curve that the client does not list (RFC 8422 §5.3
+//!   forbids it): clients may limit their groups to X25519 and verify ECDSA with P-256 all the same.
 //! * The key usage of the peer's certificate is its verifier's business: rustls' do not look at it (RFC 8446 §4.4.2.2 wants
 //!   digitalSignature where the extension is present), and nothing here does.
 //! * An application that asks for it may export keying material of a DTLS 1.2 association without extended master secret
@@ -85,10 +87,10 @@ mod verify;
 mod wire;
 
 pub use config::{
-    ClientConfig, ClientConfigBuilder, ClientHello, ClientSessionStore, ConfigError, DangerousClientConfigBuilder,
-    DataSize, ExtendedMasterSecret, KeyShares, PartialAcks, PlaintextFaults, Preference, ResolvesServerCert,
-    ServerConfig, ServerConfigBuilder, ServerNameAcknowledgement, Session, Ticketer, TimeoutPolicy, TransportConfig,
-    UnofferedProtocol, WantsClientAuth, WantsServerCert,
+    ClientConfig, ClientConfigBuilder, ClientHello, ClientSessionStore, ConfigError, Credential,
+    DangerousClientConfigBuilder, DataSize, ExtendedMasterSecret, KeyShares, PartialAcks, PlaintextFaults, Preference,
+    ResolvesServerCert, ServerConfig, ServerConfigBuilder, ServerNameAcknowledgement, Session, Ticketer, TimeoutPolicy,
+    TransportConfig, UnofferedProtocol, WantsClientAuth, WantsServerCert,
 };
 pub use connection::{ApplicationData, CloseReason, Connection, Datagram, Event, SendError, Stats};
 pub use endpoint::{

@@ -3,10 +3,11 @@
 use super::common::{
     Common, ExtendedMasterSecret, certified_key, common_settings, default_provider, provider_schemes, schemes,
 };
+use super::extensions::{ClientExtensionSettings, TimestampCheck, Wanted};
 use super::external_key::ExternalKey;
 use super::resumption::ClientResumption;
 use super::session::SessionContext;
-use super::{ConfigError, TransportConfig};
+use super::{ConfigError, PeerCredentials, TransportConfig};
 use crate::crypto::suites::Suite;
 use crate::error::Error;
 use crate::verify::{Fingerprint, Judgement, ServerIdentity};
@@ -17,7 +18,7 @@ use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
-use rustls::{KeyLog, RootCertStore};
+use rustls::{DistinguishedName, KeyLog, RootCertStore};
 use std::sync::Arc;
 
 /// What a client offers and whom it trusts; shared by any number of associations.
@@ -47,6 +48,7 @@ pub struct ClientConfig {
     certificate: OwnCertificate,
     server_name: ServerNameIndication,
     unoffered_protocol: UnofferedProtocol,
+    extensions: ClientExtensionSettings,
     pub(super) resumption: ClientResumption,
 }
 
@@ -133,13 +135,75 @@ impl ClientConfig {
         }
     }
 
-    /// Judges the server's chain.
+    /// Asks the server to staple an OCSP response (RFC 6066 §8). What comes is given to the verifier, and is in
+    /// [`Negotiated::ocsp_response`](crate::Negotiated::ocsp_response). Default: it is not asked, since rustls' own verifiers
+    /// do not look at it and it makes the handshake longer.
+    pub fn request_ocsp_response(&mut self) -> &mut Self {
+        self.extensions.ocsp_response = Wanted::Yes;
+        self
+    }
+
+    /// Asks the server for signed certificate timestamps (RFC 6962 §3.3.1). What comes is in
+    /// [`Negotiated::signed_certificate_timestamps`](crate::Negotiated::signed_certificate_timestamps). Default: it is not
+    /// asked.
+    pub fn request_timestamps(&mut self) -> &mut Self {
+        self.extensions.timestamps = Wanted::Yes;
+        self
+    }
+
+    /// Asks for timestamps, and has a check of the application's own decide after the verifier: it sees the server's chain,
+    /// end entity first, each timestamp that came, and the time. What it refuses ends the handshake, with an alert of its
+    /// choice if the error holds [`Error::Application`].
+    pub fn set_timestamp_check(
+        &mut self,
+        check: impl Fn(&[CertificateDer<'_>], &[&[u8]], UnixTime) -> Result<(), rustls::Error> + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.extensions.timestamp_check = TimestampCheck::Own(Arc::new(check));
+        self.request_timestamps()
+    }
+
+    /// Tells servers of DTLS 1.3 whose certificates are of use (RFC 8446 §4.2.4), so that one with several can choose. Default:
+    /// none.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadAuthorities`] if a name is empty, or all together are more than 16 KiB.
+    pub fn set_certificate_authorities(
+        &mut self,
+        authorities: Vec<DistinguishedName>,
+    ) -> Result<&mut Self, ConfigError> {
+        let lengths = authorities.iter().map(|name| name.as_ref().len().saturating_add(2));
+        let total = lengths.fold(0, usize::saturating_add);
+        if total > MAX_AUTHORITIES || authorities.iter().any(|name| name.as_ref().is_empty()) {
+            return Err(ConfigError::BadAuthorities);
+        }
+        self.extensions.authorities = authorities;
+        Ok(self)
+    }
+
+    pub(crate) fn wants_ocsp_response(&self) -> bool {
+        self.extensions.ocsp_response == Wanted::Yes
+    }
+
+    pub(crate) fn wants_timestamps(&self) -> bool {
+        self.extensions.timestamps == Wanted::Yes
+    }
+
+    pub(crate) fn certificate_authorities(&self) -> &[DistinguishedName] {
+        &self.extensions.authorities
+    }
+
+    /// Judges the server's chain and what came along.
     pub(crate) fn verify_server(
         &self,
-        chain: &[CertificateDer<'_>],
+        peer: &PeerCredentials,
         name: Option<&ServerName<'_>>,
     ) -> Result<Judgement, Error> {
-        self.identity.verify(chain, name, self.now())
+        let (chain, now) = (&peer.certificates, self.now());
+        let judgement = self.identity.verify(chain, name, &peer.ocsp_response, now)?;
+        match Judgement::of(self.extensions.timestamp_check.check(chain, &peer.timestamps, now))? {
+            Judgement::Later => Ok(Judgement::Later),
+            Judgement::Accepted(_) => Ok(judgement),
+        }
     }
 
     pub(crate) fn named_groups(&self) -> &[NamedGroup] {
@@ -358,7 +422,11 @@ impl WantsClientAuth {
             certificate,
             server_name: ServerNameIndication::Sent,
             unoffered_protocol: UnofferedProtocol::default(),
+            extensions: ClientExtensionSettings::default(),
             resumption: ClientResumption::new(context),
         }
     }
 }
+
+/// Octets of names in a ClientHello, which should fit where servers keep the fragments of those whom they do not know.
+const MAX_AUTHORITIES: usize = 1 << 14;

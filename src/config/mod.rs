@@ -2,6 +2,7 @@
 
 mod client;
 mod common;
+mod credential;
 mod extensions;
 mod external_key;
 mod resumption;
@@ -14,6 +15,7 @@ pub use client::{
     ClientConfig, ClientConfigBuilder, DangerousClientConfigBuilder, KeyShares, UnofferedProtocol, WantsClientAuth,
 };
 pub use common::ExtendedMasterSecret;
+pub use credential::Credential;
 pub use server::{
     ClientHello, Preference, ResolvesServerCert, ServerConfig, ServerConfigBuilder, ServerNameAcknowledgement,
     WantsServerCert,
@@ -65,6 +67,10 @@ pub enum ConfigError {
     },
     /// An application protocol's name is empty or longer than 255 octets, or there are too many.
     BadAlpnProtocol,
+    /// A signed certificate timestamp is empty, or there are too many.
+    BadTimestamps,
+    /// The names of certificate authorities are too long for a ClientHello, or one is empty.
+    BadAuthorities,
     /// A profile of SRTP that is not known.
     UnknownSrtpProfile,
     /// A record size limit that the protocol does not allow.
@@ -133,6 +139,8 @@ impl fmt::Display for ConfigError {
             Self::NoHybridGroup => "for a post-quantum key share speak DTLS 1.3 and put a hybrid group first",
             Self::LimitTooSmall { floor } => return write!(f, "the limit must be at least {floor} octets"),
             Self::BadAlpnProtocol => "protocol names have 1 to 255 octets, and all of them together 16 KiB at most",
+            Self::BadTimestamps => "timestamps are never empty, and 32 KiB at most all together",
+            Self::BadAuthorities => "names of authorities are never empty, and 16 KiB at most all together",
             Self::UnknownSrtpProfile => "choose among the profiles of SRTP that have names here",
             Self::BadRecordSizeLimit { floor, ceiling } => {
                 return write!(f, "a limit of record sizes has {floor} to {ceiling} octets");

@@ -3,6 +3,7 @@
 use super::common::{
     Common, ExtendedMasterSecret, certified_key, common_settings, default_provider, provider_schemes, schemes,
 };
+use super::credential::{Credential, Issuer};
 use super::external_key::ExternalKey;
 use super::resumption::ServerResumption;
 use super::session::SessionContext;
@@ -11,8 +12,8 @@ use crate::crypto::{group_of, suites::Suite};
 use crate::error::Error;
 use crate::verify::{ClientAuth, ClientIdentity, Fingerprint, Judgement};
 use crate::wire::{
-    CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme, SrtpProfile, extensions::List16,
-    hello::ClientHello as WireClientHello,
+    CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme, SrtpProfile, certificate::read_certificate_authorities,
+    enums::ExtensionType, extensions::List16, hello::ClientHello as WireClientHello,
 };
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, UnixTime};
@@ -77,7 +78,7 @@ pub enum Preference {
 /// Chooses the server's certificate for a client.
 pub trait ResolvesServerCert: fmt::Debug + Send + Sync {
     /// The chain and key for this client, or `None` to refuse it with `handshake_failure`.
-    fn resolve(&self, client_hello: &ClientHello<'_>) -> Option<Arc<CertifiedKey>>;
+    fn resolve(&self, client_hello: &ClientHello<'_>) -> Option<Credential>;
 }
 
 /// What a client says of itself before anything is decided.
@@ -85,6 +86,7 @@ pub trait ResolvesServerCert: fmt::Debug + Send + Sync {
 pub struct ClientHello<'a> {
     hello: &'a WireClientHello<'a>,
     schemes: &'a [SignatureScheme],
+    version: ProtocolVersion,
 }
 
 impl<'a> ClientHello<'a> {
@@ -114,10 +116,41 @@ impl<'a> ClientHello<'a> {
         self.hello.known.supported_groups.into_iter().flat_map(|list: List16<'a, NamedGroup>| list.iter())
     }
 
-    /// Whether the key can sign for this client.
-    fn accepts(&self, certified: &CertifiedKey) -> bool {
-        let schemes: Vec<_> = self.schemes.iter().map(|scheme| (*scheme).into()).collect();
-        certified.key.choose_scheme(&schemes).is_some()
+    /// The names of the authorities by whom the client wants to see the server certified, in DER; none if it does not say
+    /// (RFC 8446 §4.2.4).
+    pub fn certificate_authorities(&self) -> impl Iterator<Item = &'a [u8]> {
+        let names = self.hello.extensions.parse(ExtensionType::CERTIFICATE_AUTHORITIES, read_certificate_authorities);
+        names.ok().flatten().unwrap_or_default().into_iter()
+    }
+
+    /// The signature schemes that the client verifies in certificates, best first: where it does not tell them apart, those
+    /// of all signatures (RFC 8446 §4.2.3).
+    pub fn certificate_signature_schemes(&self) -> impl Iterator<Item = SignatureScheme> {
+        let known = &self.hello.known;
+        known.certificates.schemes.or(known.signature_schemes).into_iter().flat_map(|list| list.iter())
+    }
+
+    /// Whether a certificate of the chain was issued by one whom the client names.
+    fn names_issuer_of(&self, certified: &CertifiedKey) -> bool {
+        let is_issuer = |name: &[u8]| {
+            certified.cert.iter().any(|der| {
+                let certificate = webpki::EndEntityCert::try_from(der);
+                certificate.is_ok_and(|read| DistinguishedName::in_sequence(read.issuer()).as_ref() == name)
+            })
+        };
+        self.certificate_authorities().any(is_issuer)
+    }
+
+    /// Whether the client has the curve of the certificate (RFC 8422 §5.3).
+    fn knows_curve_of(&self, credential: &Credential) -> bool {
+        let curve = match self.version {
+            // There the curve is part of the scheme (RFC 8446 §4.2.3).
+            ProtocolVersion::DTLS1_3 => None,
+            _ => credential.curve(),
+        };
+        let groups = self.hello.known.supported_groups;
+        let knows = |curve| groups.is_none_or(|list: List16<'_, NamedGroup>| list.contains(&curve));
+        curve.is_none_or(knows)
     }
 }
 
@@ -184,8 +217,10 @@ impl ServerConfig {
         &self,
         hello: &WireClientHello<'_>,
         schemes: &[SignatureScheme],
-    ) -> Option<Arc<CertifiedKey>> {
-        self.certificates.resolve(&ClientHello { hello, schemes }).filter(|certified| !certified.cert.is_empty())
+        version: ProtocolVersion,
+    ) -> Option<Credential> {
+        let credential = self.certificates.resolve(&ClientHello { hello, schemes, version });
+        credential.filter(|credential| !credential.certified_key().cert.is_empty())
     }
 }
 
@@ -304,7 +339,25 @@ impl WantsServerCert {
         if keys.is_empty() {
             return Err(ConfigError::EmptyCertificateChain);
         }
-        Ok(self.with_cert_resolver(Arc::new(FirstFitting { keys })))
+        let credentials = keys.into_iter().map(Credential::new).collect();
+        Ok(self.with_cert_resolver(Arc::new(FirstFitting { credentials })))
+    }
+
+    /// Several certificates with what goes with them, best first: the first that fits a client is used, if possible one whose
+    /// issuer the client names.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if there is none, or one's chain is empty or cannot be read.
+    pub fn with_credentials(
+        self,
+        credentials: impl IntoIterator<Item = Credential>,
+    ) -> Result<ServerConfig, ConfigError> {
+        let credentials: Vec<_> = credentials.into_iter().collect();
+        if credentials.is_empty() {
+            return Err(ConfigError::EmptyCertificateChain);
+        }
+        credentials.iter().try_for_each(Credential::check)?;
+        Ok(self.with_cert_resolver(Arc::new(FirstFitting { credentials })))
     }
 
     /// One chain for all clients, end entity first, whose private key lies elsewhere and signs by these schemes, best first.
@@ -318,7 +371,7 @@ impl WantsServerCert {
         schemes: &[SignatureScheme],
     ) -> Result<ServerConfig, ConfigError> {
         let certified = ExternalKey::certified(chain, schemes, &self.common.provider)?;
-        Ok(self.with_cert_resolver(Arc::new(FirstFitting { keys: vec![certified] })))
+        Ok(self.with_cert_resolver(Arc::new(FirstFitting { credentials: vec![Credential::new(certified)] })))
     }
 
     /// Chosen for each client. A key of the application's may answer [`Error::AnswerLater`]
@@ -330,14 +383,21 @@ impl WantsServerCert {
     }
 }
 
-/// The first certificate whose key can sign for the client.
+/// The first certificate whose key can sign for the client, if possible of an issuer that it names.
 #[derive(Debug)]
 struct FirstFitting {
-    keys: Vec<Arc<CertifiedKey>>,
+    credentials: Vec<Credential>,
 }
 
 impl ResolvesServerCert for FirstFitting {
-    fn resolve(&self, client_hello: &ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.keys.iter().find(|certified| client_hello.accepts(certified)).cloned()
+    fn resolve(&self, client_hello: &ClientHello<'_>) -> Option<Credential> {
+        let fitting = || self.credentials.iter().filter(|credential| credential.can_sign(client_hello.schemes));
+        let named = fitting().filter(|credential| client_hello.names_issuer_of(credential.certified_key()));
+        // A certificate of another issuer is better than none (RFC 8446 §4.2.4).
+        let candidates = || named.clone().chain(fitting().filter(|credential| credential.issuer() == Issuer::Any));
+        // Deviation: so is one of a curve that the client does not list, though RFC 8422 §5.3 forbids it. Clients that have no
+        // more than X25519 for the key exchange, and verify signatures by P-256 all the same, are many.
+        let known = candidates().find(|credential| client_hello.knows_curve_of(credential));
+        known.or_else(|| candidates().next()).cloned()
     }
 }

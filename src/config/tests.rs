@@ -348,7 +348,9 @@ fn without_a_clock_no_certificate_is_valid() {
         let mut client = ClientConfig::builder().with_root_certificates(roots).unwrap().with_no_client_auth();
         client.set_time_provider(Arc::new(Stopped));
         let name = ServerName::try_from("localhost").unwrap();
-        let refused = client.verify_server(&[certificate.der().clone()], Some(&name)).map(drop).unwrap_err();
+        let certificates = Arc::new([certificate.der().clone()]);
+        let peer = PeerCredentials { certificates, ..PeerCredentials::default() };
+        let refused = client.verify_server(&peer, Some(&name)).map(drop).unwrap_err();
         let crate::error::Error::Certificate(reason) = refused else { panic!("{refused:?}") };
         assert!(matches!(reason, rustls::CertificateError::ExpiredContext { .. }), "{reason:?}");
     }

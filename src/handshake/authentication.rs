@@ -13,13 +13,14 @@ use crate::wire::{
     Malformed, SignatureScheme,
     certificate::{Certificate13, DigitallySigned},
     enums::{ExtensionType, HandshakeType},
+    stapling::Staples,
 };
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
 
 /// A chain that was not judged yet.
 pub(super) struct UnjudgedChain {
-    chain: Vec<CertificateDer<'static>>,
+    peer: PeerCredentials,
 }
 
 /// What came of judging a chain.
@@ -32,20 +33,25 @@ pub(super) enum Judged {
 impl UnjudgedChain {
     pub(super) fn judged(self, judgement: Judgement) -> Judged {
         match judgement {
-            Judgement::Accepted(verified) => Judged::Trusted(TrustedChain { chain: self.chain, verified }),
+            Judgement::Accepted(verified) => Judged::Trusted(TrustedChain { peer: self.peer, verified }),
             Judgement::Later => Judged::Later(self),
         }
     }
 
     /// End entity first.
     pub(super) fn certificates(&self) -> &[CertificateDer<'static>] {
-        &self.chain
+        &self.peer.certificates
+    }
+
+    /// Empty if there is none.
+    pub(super) fn ocsp_response(&self) -> &[u8] {
+        &self.peer.ocsp_response
     }
 }
 
 /// A chain that the verifier trusts; whether it is the peer's own is not known yet.
 pub(super) struct TrustedChain {
-    chain: Vec<CertificateDer<'static>>,
+    peer: PeerCredentials,
     verified: PeerVerified,
 }
 
@@ -65,14 +71,25 @@ enum Proof {
 }
 
 impl TrustedChain {
-    /// Has a chain, end entity first, judged by `verify`.
+    /// Has a chain, end entity first, judged by `verify`, with what came along.
     pub(super) fn verify(
         chain: &[&[u8]],
-        verify: impl FnOnce(&[CertificateDer<'static>]) -> Result<Judgement, Error>,
+        staples: Staples<'_>,
+        verify: impl FnOnce(&PeerCredentials) -> Result<Judgement, Error>,
     ) -> Result<Judged, Error> {
-        let chain: Vec<_> = chain.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
-        let judgement = verify(&chain)?;
-        Ok(UnjudgedChain { chain }.judged(judgement))
+        let certificates = chain.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
+        let Staples { ocsp_response, timestamps } = staples;
+        let peer = PeerCredentials { certificates, ocsp_response: ocsp_response.into(), timestamps: timestamps.into() };
+        Self::verify_again(peer, verify)
+    }
+
+    /// Has judged what was accepted in an earlier handshake.
+    pub(super) fn verify_again(
+        peer: PeerCredentials,
+        verify: impl FnOnce(&PeerCredentials) -> Result<Judgement, Error>,
+    ) -> Result<Judged, Error> {
+        let judgement = verify(&peer)?;
+        Ok(UnjudgedChain { peer }.judged(judgement))
     }
 
     /// Reads a CertificateVerify by `signer` and checks it against the transcript before it (RFC 8446 §4.4.3).
@@ -99,21 +116,15 @@ impl TrustedChain {
         content: &[u8],
         signed: &DigitallySigned<'_>,
     ) -> Result<Authenticated, Error> {
-        let end_entity = self.chain.first().ok_or(Malformed::BadLength)?;
+        let end_entity = self.peer.certificates.first().ok_or(Malformed::BadLength)?;
         let verified = signature::verify_signature(provider, context, offered, end_entity, content, signed)?;
-        Ok(Authenticated::new(self.verified, verified, signed.scheme, self.chain))
+        Ok(Authenticated::new(self.verified, verified, signed.scheme, self.peer))
     }
 }
 
 impl Authenticated {
     /// Takes both witnesses.
-    fn new(
-        _: PeerVerified,
-        _: SignatureVerified,
-        scheme: SignatureScheme,
-        chain: Vec<CertificateDer<'static>>,
-    ) -> Self {
-        let peer = PeerCredentials { certificates: chain.into(), ..PeerCredentials::default() };
+    fn new(_: PeerVerified, _: SignatureVerified, scheme: SignatureScheme, peer: PeerCredentials) -> Self {
         Self { scheme, peer, proof: Proof::InThisHandshake }
     }
 
@@ -149,7 +160,7 @@ impl Authenticated {
     }
 }
 
-/// Checks a Certificate of the handshake: no context, and no extension, since ours asks for none (RFC 8446 §4.4.2).
+/// Checks a Certificate of the handshake: no context, and no extension that was not asked for (RFC 8446 §4.4.2).
 pub(super) fn read_certificate<'a>(
     body: &'a [u8],
     sent: impl Fn(ExtensionType) -> bool,
@@ -158,8 +169,10 @@ pub(super) fn read_certificate<'a>(
     if !certificate.context.is_empty() {
         return Err(PeerMisbehaved::NonEmptyCertificateContext.into());
     }
-    match certificate.extension_types.first() {
-        Some(ty) if sent(*ty) => Err(PeerMisbehaved::ExtensionInWrongMessage.into()),
+    const ALLOWED: &[ExtensionType] = &[ExtensionType::STATUS_REQUEST, ExtensionType::SIGNED_CERTIFICATE_TIMESTAMP];
+    let mut types = certificate.extensions.iter().flat_map(|entry| entry.iter().map(|(ty, _)| ty));
+    match types.find(|ty| !(sent(*ty) && ALLOWED.contains(ty))) {
+        Some(ty) if sent(ty) => Err(PeerMisbehaved::ExtensionInWrongMessage.into()),
         Some(_) => Err(PeerMisbehaved::UnsolicitedExtension.into()),
         None => Ok(certificate),
     }
@@ -178,14 +191,15 @@ pub(super) fn verify_finished(expected: &[u8], received: &[u8]) -> Result<Finish
     }
 }
 
-/// Sends a Certificate under handshake keys; its context is empty, as always in a handshake (RFC 8446 §4.4.2).
+/// Sends a Certificate under handshake keys; `extensions` writes those of the end entity. Its context is empty, as always in a handshake (RFC 8446 §4.4.2).
 pub(super) fn send_certificate(
     chain: &[CertificateDer<'_>],
+    extensions: impl FnOnce(&mut Vec<u8>),
     transcript: &mut Transcript,
     out: &mut Outbox,
 ) -> Result<(), Error> {
     let mut body = Vec::new();
-    Certificate13::put(&mut body, &[], chain.iter().map(AsRef::as_ref));
+    Certificate13::put(&mut body, &[], chain.iter().map(AsRef::as_ref), extensions);
     out.send(HANDSHAKE_EPOCH, HandshakeType::CERTIFICATE, body, transcript)
 }
 

@@ -16,7 +16,7 @@
 //!                                                        Established12
 //! ```
 
-use super::authentication::{Authenticated, TrustedChain};
+use super::authentication::{Authenticated, Judged, TrustedChain};
 use super::common12::{
     KeyParameters, PROTECTED_EPOCH, authentication, derivation, expect_change_cipher_spec, receive_finished,
     send_finished,
@@ -41,10 +41,11 @@ use crate::wire::{
     ack::Epoch,
     certificate::{CertificateRequest, DigitallySigned, ECDSA_SIGN, RSA_SIGN, put_certificate12, read_certificate12},
     enums::{ExtensionType, HandshakeType},
-    extensions::UNCOMPRESSED_POINT,
-    handshake::Message,
+    extensions::{Extensions, UNCOMPRESSED_POINT},
+    handshake::{Message, OwnedMessage},
     hello::{NULL_COMPRESSION, ServerHello},
     key_exchange::{ServerKeyExchange, put_client_key_exchange},
+    stapling::{Staples, read_certificate_status_message, read_timestamps},
 };
 use rustls::crypto::SupportedKxGroup;
 use rustls::pki_types::ServerName;
@@ -57,8 +58,34 @@ struct Agreed {
     name: Option<ServerName<'static>>,
     parameters: KeyParameters,
     settled: Settled,
+    stapling: Stapling,
     server_name: Option<String>,
     transcript: Transcript,
+}
+
+/// What the server's hello says of what comes along with its certificate.
+struct Stapling {
+    /// `SignedCertificateTimestampList` without its length (RFC 6962 §3.3.1); empty if there is none.
+    timestamps: Vec<u8>,
+    status: Status,
+}
+
+/// Whether a CertificateStatus may come (RFC 6066 §8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    Unannounced,
+    Announced,
+}
+
+impl Stapling {
+    fn read(answers: &Extensions<'_>) -> Result<Self, Error> {
+        let timestamps = answers.parse(ExtensionType::SIGNED_CERTIFICATE_TIMESTAMP, read_timestamps)?;
+        let status = match answers.flag(ExtensionType::STATUS_REQUEST)? {
+            true => Status::Announced,
+            false => Status::Unannounced,
+        };
+        Ok(Self { timestamps: timestamps.unwrap_or_default().to_vec(), status })
+    }
 }
 
 /// A ServerHello of DTLS 1.2; its version and random were checked (RFC 5246 §7.4.1.3). Its session id tells nothing:
@@ -74,6 +101,7 @@ pub(super) fn handle_server_hello(
     let derivation = derivation(&hello.extensions, offer.config.extended_master_secret())?;
     let settled = Settled::read(&offer, &hello.extensions, ProtocolVersion::DTLS1_2)?;
     settled.limit_records(out);
+    let stapling = Stapling::read(&hello.extensions)?;
     // Only a client certificate's signature needs the messages themselves (RFC 5246 §7.4.8).
     let retention = if offer.config.has_client_certificate() { Retention::Messages } else { Retention::HashOnly };
     let mut transcript = transcript.start(suite.hash, TranscriptForm::Dtls12, retention);
@@ -82,7 +110,7 @@ pub(super) fn handle_server_hello(
     let server_name = offer.sni().map(str::to_owned);
     let Offer { config, name, .. } = offer;
     let parameters = KeyParameters { suite, derivation, randoms };
-    let agreed = Agreed { config, name, parameters, settled, server_name, transcript };
+    let agreed = Agreed { config, name, parameters, settled, stapling, server_name, transcript };
     Ok(State::ExpectServerCertificate12(Box::new(ExpectCertificate { agreed })))
 }
 
@@ -92,6 +120,8 @@ fn check_server_hello(offer: &Offer, hello: &ServerHello<'_>) -> Result<Suite12,
         ExtensionType::SERVER_NAME,
         ExtensionType::APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
         ExtensionType::USE_SRTP,
+        ExtensionType::STATUS_REQUEST,
+        ExtensionType::SIGNED_CERTIFICATE_TIMESTAMP,
         ExtensionType::RECORD_SIZE_LIMIT,
         ExtensionType::EC_POINT_FORMATS,
         ExtensionType::EXTENDED_MASTER_SECRET,
@@ -132,10 +162,17 @@ impl ExpectCertificate {
         if chain.is_empty() {
             return Err(Malformed::BadLength.into());
         }
-        let (config, name) = (&agreed.config, agreed.name.as_ref());
-        let judged = TrustedChain::verify(&chain, |chain| config.verify_server(chain, name))?;
         agreed.transcript.add(&message);
-        Ok(pending::go_on(judged, Self { agreed }))
+        match agreed.stapling.status {
+            Status::Unannounced => {
+                let judged = agreed.judge(&chain, &[])?;
+                pending::go_on(judged, Self { agreed })
+            }
+            Status::Announced => {
+                let chain = chain.into_iter().map(<[u8]>::to_vec).collect();
+                Ok(State::ExpectServerCertificateStatus12(Box::new(ExpectCertificateStatus { agreed, chain })))
+            }
+        }
     }
 
     /// Whom we want to talk to.
@@ -145,13 +182,68 @@ impl ExpectCertificate {
 }
 
 impl AfterVerdict for ExpectCertificate {
-    fn trusted(self, chain: TrustedChain) -> State {
+    fn trusted(self, chain: TrustedChain) -> Result<State, Error> {
         let Self { agreed } = self;
-        State::ExpectServerKeyExchange12(Box::new(ExpectServerKeyExchange { agreed, chain }))
+        Ok(State::ExpectServerKeyExchange12(Box::new(ExpectServerKeyExchange { agreed, chain })))
     }
 
     fn later(self) -> OnceJudged {
         OnceJudged::Client12(Box::new(self))
+    }
+}
+
+impl Agreed {
+    /// Has the server's chain judged.
+    fn judge(&self, chain: &[&[u8]], ocsp_response: &[u8]) -> Result<Judged, Error> {
+        let staples = Staples { ocsp_response, timestamps: &self.stapling.timestamps };
+        TrustedChain::verify(chain, staples, |peer| self.config.verify_server(peer, self.name.as_ref()))
+    }
+}
+
+/// The chain came, and the server has said that it may send its status; it "MAY choose not to" (RFC 6066 §8).
+pub(super) struct ExpectCertificateStatus {
+    agreed: Agreed,
+    chain: Vec<Vec<u8>>,
+}
+
+impl ExpectCertificateStatus {
+    pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
+        let Self { mut agreed, chain } = self;
+        let message = input.expect_one_of(&[HandshakeType::CERTIFICATE_STATUS, HandshakeType::SERVER_KEY_EXCHANGE])?;
+        let chain: Vec<_> = chain.iter().map(Vec::as_slice).collect();
+        if message.msg_type == HandshakeType::CERTIFICATE_STATUS {
+            let judged = agreed.judge(&chain, read_certificate_status_message(message.body)?)?;
+            agreed.transcript.add(&message);
+            return pending::go_on(judged, ExpectCertificate { agreed });
+        }
+        let judged = agreed.judge(&chain, &[])?;
+        let server_key_exchange =
+            OwnedMessage { msg_type: message.msg_type, message_seq: message.message_seq, body: message.body.to_vec() };
+        pending::go_on(judged, WithoutStatus { agreed, server_key_exchange })
+    }
+}
+
+/// There is no status after all: the message that came instead waits for the chain to be judged.
+pub(super) struct WithoutStatus {
+    agreed: Agreed,
+    server_key_exchange: OwnedMessage,
+}
+
+impl WithoutStatus {
+    /// Whom we want to talk to.
+    pub(super) fn server_name(&self) -> Option<&ServerName<'static>> {
+        self.agreed.name.as_ref()
+    }
+}
+
+impl AfterVerdict for WithoutStatus {
+    fn trusted(self, chain: TrustedChain) -> Result<State, Error> {
+        let Self { agreed, server_key_exchange } = self;
+        ExpectServerKeyExchange { agreed, chain }.handle_message(&server_key_exchange.as_message())
+    }
+
+    fn later(self) -> OnceJudged {
+        OnceJudged::WithoutStatus12(Box::new(self))
     }
 }
 
@@ -173,8 +265,11 @@ pub(super) struct ExpectServerKeyExchange {
 
 impl ExpectServerKeyExchange {
     pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
+        self.handle_message(&input.expect(HandshakeType::SERVER_KEY_EXCHANGE)?)
+    }
+
+    fn handle_message(self, message: &Message<'_>) -> Result<State, Error> {
         let Self { mut agreed, chain } = self;
-        let message = input.expect(HandshakeType::SERVER_KEY_EXCHANGE)?;
         let exchange = ServerKeyExchange::read(message.body)?;
         let group = offered_group(&agreed.config, exchange.group)?;
         check_share(exchange.group, Role::Server, exchange.public)?;
@@ -187,7 +282,7 @@ impl ExpectServerKeyExchange {
             &signature::server_key_exchange_content(&randoms, exchange.params),
             &exchange.signed,
         )?;
-        agreed.transcript.add(&message);
+        agreed.transcript.add(message);
         let share = exchange.public.to_vec();
         let own = OwnCertificate::NotRequested;
         Ok(State::ExpectServerHelloDone12(Box::new(ExpectServerHelloDone { agreed, server, group, share, own })))

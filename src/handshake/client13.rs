@@ -133,10 +133,10 @@ impl Resumption {
         if !offer.config.reverifies_on_resumption() {
             return Ok(self.expect_finished());
         }
-        let chain: Vec<&[u8]> = self.session.peer.certificates.iter().map(AsRef::as_ref).collect();
-        let verify = |chain: &[_]| offer.config.verify_server(chain, offer.name.as_ref());
-        let judged = TrustedChain::verify(&chain, verify)?;
-        Ok(pending::go_on(judged, self))
+        let judged = TrustedChain::verify_again(self.session.peer.clone(), |peer| {
+            offer.config.verify_server(peer, offer.name.as_ref())
+        })?;
+        pending::go_on(judged, self)
     }
 
     /// RFC 8446 §2.2: no CertificateRequest, Certificate or CertificateVerify.
@@ -153,8 +153,8 @@ impl Resumption {
 }
 
 impl AfterVerdict for Resumption {
-    fn trusted(self, _: TrustedChain) -> State {
-        self.expect_finished()
+    fn trusted(self, _: TrustedChain) -> Result<State, Error> {
+        Ok(self.expect_finished())
     }
 
     fn later(self) -> OnceJudged {
@@ -249,10 +249,11 @@ impl ExpectCertificate {
             return Err(Malformed::BadLength.into());
         }
         let offer = &progress.offer;
-        let verify = |chain: &[_]| offer.config.verify_server(chain, offer.name.as_ref());
-        let judged = TrustedChain::verify(&certificate.chain, verify)?;
+        let judged = TrustedChain::verify(&certificate.chain, certificate.staples()?, |peer| {
+            offer.config.verify_server(peer, offer.name.as_ref())
+        })?;
         progress.transcript.add(message);
-        Ok(pending::go_on(judged, self))
+        pending::go_on(judged, self)
     }
 
     /// Whom we want to talk to.
@@ -262,10 +263,10 @@ impl ExpectCertificate {
 }
 
 impl AfterVerdict for ExpectCertificate {
-    fn trusted(self, trusted: TrustedChain) -> State {
+    fn trusted(self, trusted: TrustedChain) -> Result<State, Error> {
         let Self { progress, settled, own } = self;
         let next = ExpectCertificateVerify { progress, settled, own, trusted };
-        State::ExpectServerCertificateVerify13(Box::new(next))
+        Ok(State::ExpectServerCertificateVerify13(Box::new(next)))
     }
 
     fn later(self) -> OnceJudged {
@@ -348,11 +349,11 @@ impl Unsigned {
         match own {
             OwnCertificate::NotRequested => self.finish(out),
             OwnCertificate::None => {
-                send_certificate(&[], &mut self.transcript, out)?;
+                send_certificate(&[], |_| (), &mut self.transcript, out)?;
                 self.finish(out)
             }
             OwnCertificate::Certified(certified, signer) => {
-                send_certificate(&certified.cert, &mut self.transcript, out)?;
+                send_certificate(&certified.cert, |_| (), &mut self.transcript, out)?;
                 let content = signature::certificate_verify_content(Role::Client, &self.transcript.current_hash());
                 pending::sign(certified, signer.as_ref(), content, self, out)
             }

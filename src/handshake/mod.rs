@@ -23,6 +23,7 @@ mod server13;
 mod session;
 mod signature;
 mod srtp;
+mod stapling;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -204,6 +205,7 @@ enum State {
     ExpectServerHello(Box<client::ExpectServerHello>),
     ExpectServerHelloAfterRetry(Box<client::ExpectServerHelloAfterRetry>),
     ExpectServerCertificate12(Box<client12::ExpectCertificate>),
+    ExpectServerCertificateStatus12(Box<client12::ExpectCertificateStatus>),
     ExpectServerKeyExchange12(Box<client12::ExpectServerKeyExchange>),
     ExpectServerHelloDone12(Box<client12::ExpectServerHelloDone>),
     ExpectServerChangeCipherSpec12(Box<client12::ExpectChangeCipherSpec>),
@@ -239,6 +241,7 @@ impl State {
             Self::ExpectServerHello(state) => state.handle(input, out),
             Self::ExpectServerHelloAfterRetry(state) => state.handle(input, out),
             Self::ExpectServerCertificate12(state) => state.handle(input, out),
+            Self::ExpectServerCertificateStatus12(state) => state.handle(input, out),
             Self::ExpectServerKeyExchange12(state) => state.handle(input, out),
             Self::ExpectServerHelloDone12(state) => state.handle(input, out),
             Self::ExpectServerChangeCipherSpec12(state) => state.handle(input, out),

@@ -12,6 +12,7 @@ use crate::wire::{
     enums::ExtensionType,
     extensions::{Extensions, KeyShareEntry, UNCOMPRESSED_POINT},
     hello::{ClientHello, NULL_COMPRESSION},
+    stapling::timestamps,
 };
 use rustls::crypto::SupportedKxGroup;
 use rustls::pki_types::{CertificateDer, DnsName, UnixTime};
@@ -95,6 +96,19 @@ impl Negotiated {
     /// of the handshake in which the peer was authenticated.
     pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
         &self.peer.certificates
+    }
+
+    /// The OCSP response that the server stapled to its certificate (RFC 6066 §8), as it came: whether it is any good is the
+    /// verifier's business, who has seen it. After a resumption it is that of the handshake in which the server was
+    /// authenticated. `None` at a server.
+    pub fn ocsp_response(&self) -> Option<&[u8]> {
+        Some(&*self.peer.ocsp_response).filter(|response| !response.is_empty())
+    }
+
+    /// The signed certificate timestamps that the server sent (RFC 6962 §3.3.1), as they came. After a resumption they are those
+    /// of the handshake in which the server was authenticated.
+    pub fn signed_certificate_timestamps(&self) -> impl Iterator<Item = &[u8]> {
+        timestamps(&self.peer.timestamps)
     }
 
     /// Whether the handshake resumed a session.

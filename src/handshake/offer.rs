@@ -15,6 +15,7 @@ use crate::error::{Error, PeerMisbehaved};
 use crate::wire::{
     NamedGroup, ProtocolVersion,
     ack::Epoch,
+    certificate::put_certificate_authorities,
     codec::Put,
     enums::{ExtensionType, HandshakeType},
     extensions::{
@@ -24,6 +25,7 @@ use crate::wire::{
     hello::{ClientHelloFields, Random, ServerHello, selected_protocol},
     pre_shared_key::{PskIdentity, put_binder, put_modes, put_offered_psk, truncated},
     srtp::UseSrtp,
+    stapling::put_status_request,
 };
 use rustls::crypto::SharedSecret;
 use rustls::crypto::hash::Output;
@@ -184,6 +186,11 @@ impl Offer {
                 self.offers(ProtocolVersion::DTLS1_3) && self.name.is_some() && self.config.keeps_sessions()
             }
             ExtensionType::PRE_SHARED_KEY => matches!(self.session, OfferedSession::Dtls13(_)),
+            ExtensionType::STATUS_REQUEST => self.config.wants_ocsp_response(),
+            ExtensionType::SIGNED_CERTIFICATE_TIMESTAMP => self.config.wants_timestamps(),
+            ExtensionType::CERTIFICATE_AUTHORITIES => {
+                self.offers(ProtocolVersion::DTLS1_3) && !self.config.certificate_authorities().is_empty()
+            }
             ExtensionType::USE_SRTP => !self.config.srtp_profiles().is_empty(),
             ExtensionType::EC_POINT_FORMATS
             | ExtensionType::EXTENDED_MASTER_SECRET
@@ -208,6 +215,10 @@ impl Offer {
             ExtensionType::SIGNATURE_ALGORITHMS => put_list16(out, ty, config.signature_schemes()),
             ExtensionType::APPLICATION_LAYER_PROTOCOL_NEGOTIATION => {
                 put_protocol_names(out, config.alpn_protocols().iter().map(Vec::as_slice));
+            }
+            ExtensionType::STATUS_REQUEST => put_status_request(out),
+            ExtensionType::CERTIFICATE_AUTHORITIES => {
+                put_certificate_authorities(out, config.certificate_authorities().iter().map(AsRef::as_ref));
             }
             ExtensionType::USE_SRTP => UseSrtp::put(out, config.srtp_profiles()),
             ExtensionType::RECORD_SIZE_LIMIT => self.record_size_limit().put(out),
@@ -323,6 +334,9 @@ const EXTENSIONS: &[ExtensionType] = &[
     ExtensionType::SIGNATURE_ALGORITHMS,
     ExtensionType::APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
     ExtensionType::USE_SRTP,
+    ExtensionType::STATUS_REQUEST,
+    ExtensionType::SIGNED_CERTIFICATE_TIMESTAMP,
+    ExtensionType::CERTIFICATE_AUTHORITIES,
     ExtensionType::RECORD_SIZE_LIMIT,
     ExtensionType::EC_POINT_FORMATS,
     ExtensionType::EXTENDED_MASTER_SECRET,

@@ -35,6 +35,8 @@ pub enum Pending<'a> {
     Verdict {
         /// The peer's chain as it was sent, end entity first.
         certificates: &'a [CertificateDer<'static>],
+        /// At a client: the OCSP response that the server stapled, empty if none (RFC 6066 §8).
+        ocsp_response: &'a [u8],
         /// At a client: whom it wants to talk to (RFC 9525).
         server_name: Option<&'a ServerName<'static>>,
     },
@@ -135,6 +137,7 @@ pub(super) struct AwaitVerdict {
 /// Who goes on with a chain that is trusted.
 pub(super) enum OnceJudged {
     Client12(Box<client12::ExpectCertificate>),
+    WithoutStatus12(Box<client12::WithoutStatus>),
     Client13(Box<client13::ExpectCertificate>),
     Resumption13(Box<client13::Resumption>),
     Server12(Box<server12::ExpectCertificate>),
@@ -143,15 +146,15 @@ pub(super) enum OnceJudged {
 
 /// What goes on with a chain that is trusted.
 pub(super) trait AfterVerdict {
-    fn trusted(self, chain: TrustedChain) -> State;
+    fn trusted(self, chain: TrustedChain) -> Result<State, Error>;
     fn later(self) -> OnceJudged;
 }
 
 /// Goes on with a chain that was judged, or waits for the verdict.
-pub(super) fn go_on(judged: Judged, next: impl AfterVerdict) -> State {
+pub(super) fn go_on(judged: Judged, next: impl AfterVerdict) -> Result<State, Error> {
     match judged {
         Judged::Trusted(chain) => next.trusted(chain),
-        Judged::Later(chain) => State::AwaitVerdict(Box::new(AwaitVerdict { chain, next: next.later() })),
+        Judged::Later(chain) => Ok(State::AwaitVerdict(Box::new(AwaitVerdict { chain, next: next.later() }))),
     }
 }
 
@@ -159,25 +162,28 @@ impl AwaitVerdict {
     pub(super) fn handle(self, input: Input<'_>) -> Result<State, Error> {
         let Input::Verdict(verdict) = input else { return Err(ApiMisuse::HandshakeNotComplete.into()) };
         let Self { chain, next } = self;
-        Ok(match chain.judged(Judgement::of(verdict.map_err(Clone::clone))?) {
+        match chain.judged(Judgement::of(verdict.map_err(Clone::clone))?) {
             Judged::Trusted(chain) => match next {
                 OnceJudged::Client12(next) => next.trusted(chain),
+                OnceJudged::WithoutStatus12(next) => next.trusted(chain),
                 OnceJudged::Client13(next) => next.trusted(chain),
                 OnceJudged::Resumption13(next) => next.trusted(chain),
                 OnceJudged::Server12(next) => next.trusted(chain),
                 OnceJudged::Server13(next) => next.trusted(chain),
             },
-            Judged::Later(chain) => State::AwaitVerdict(Box::new(Self { chain, next })),
-        })
+            Judged::Later(chain) => Ok(State::AwaitVerdict(Box::new(Self { chain, next }))),
+        }
     }
 
     fn pending(&self) -> Pending<'_> {
         let server_name = match &self.next {
             OnceJudged::Client12(next) => next.server_name(),
+            OnceJudged::WithoutStatus12(next) => next.server_name(),
             OnceJudged::Client13(next) => next.server_name(),
             OnceJudged::Resumption13(next) => next.server_name(),
             OnceJudged::Server12(_) | OnceJudged::Server13(_) => None,
         };
-        Pending::Verdict { certificates: self.chain.certificates(), server_name }
+        let (certificates, ocsp_response) = (self.chain.certificates(), self.chain.ocsp_response());
+        Pending::Verdict { certificates, ocsp_response, server_name }
     }
 }

@@ -29,6 +29,7 @@ use super::negotiate::{
 use super::pending::{self, AfterSignature, AfterVerdict, OnceJudged, OnceSigned};
 use super::schedule12::{Derivation, KeyBlock, MasterSecret, PeerShare, Randoms};
 use super::signature::{self, SignatureContext};
+use super::stapling::Stapled;
 use super::transcript::{Retention, Transcript, TranscriptForm};
 use super::{Effect, FlightEnd, Input, Outbox, State};
 use crate::config::{PeerCredentials, ServerConfig};
@@ -48,6 +49,7 @@ use crate::wire::{
     handshake::Message,
     hello::{ClientHello, DOWNGRADE_TO_1_2, Random, ServerHello},
     key_exchange::{ServerKeyExchange, read_client_key_exchange},
+    stapling::Staples,
 };
 use rustls::crypto::SupportedKxGroup;
 use rustls::sign::{CertifiedKey, Signer};
@@ -91,6 +93,7 @@ struct Choice {
     derivation: Derivation,
     settled: Settled,
     certified: Arc<CertifiedKey>,
+    stapled: Stapled,
     signer: Box<dyn Signer>,
 }
 
@@ -99,14 +102,17 @@ impl Choice {
         let derivation = derivation(&hello.extensions, config.extended_master_secret())?;
         let group = select_group12(hello, config)?;
         let schemes = usable_schemes(hello, config)?;
-        let certified = config.resolve_certificate(hello, &schemes).ok_or(PeerIncompatible::NoCertificateForPeer)?;
+        let credential = config
+            .resolve_certificate(hello, &schemes, ProtocolVersion::DTLS1_2)
+            .ok_or(PeerIncompatible::NoCertificateForPeer)?;
+        let (certified, stapled) = (credential.certified_key().clone(), Stapled::choose(&credential, hello));
         // The certificate's key decides which suites are left (RFC 5246 §7.4.2).
         let auth = authentication(certified.key.as_ref()).ok_or(PeerIncompatible::NoCertificateForPeer)?;
         let context = SignatureContext::ServerKeyExchange12(auth);
-        let signer = signature::choose_signer(context, certified.key.as_ref(), &schemes)?;
+        let signer = signature::choose_signer(context, certified.key.as_ref(), &credential.usable_schemes(&schemes))?;
         let suite = select_suite12(hello, config, |other| other == auth)?;
         let settled = Settled::choose(config, hello, ProtocolVersion::DTLS1_2)?;
-        Ok(Self { suite, group, derivation, settled, certified, signer })
+        Ok(Self { suite, group, derivation, settled, certified, stapled, signer })
     }
 
     /// ServerHello to ServerHelloDone (RFC 5246 §7.3). The ClientHello is part of the transcript already.
@@ -127,6 +133,10 @@ impl Choice {
         let mut body = Vec::new();
         put_certificate12(&mut body, self.certified.cert.iter().map(AsRef::as_ref));
         out.send(Epoch::PLAINTEXT, HandshakeType::CERTIFICATE, body, &mut transcript)?;
+        // RFC 6066 §8: "MUST send the CertificateStatus message immediately after the Certificate message".
+        if let Some(body) = self.stapled.certificate_status12() {
+            out.send(Epoch::PLAINTEXT, HandshakeType::CERTIFICATE_STATUS, body, &mut transcript)?;
+        }
         // RFC 8422 §5.4.
         let mut params = Vec::with_capacity(512);
         ServerKeyExchange::put_params(&mut params, key_exchange.group(), key_exchange.public_key());
@@ -175,6 +185,7 @@ impl Choice {
                 out.put_vec::<1>(|out| out.put_u8(UNCOMPRESSED_POINT));
             });
         }
+        self.stapled.put_answers12(out);
         self.settled.put(config, ProtocolVersion::DTLS1_2, out);
     }
 }
@@ -297,14 +308,15 @@ impl ExpectCertificate {
                 ClientAuth::Optional | ClientAuth::None => Ok(exchange.expect_client_key_exchange(Client::Anonymous)),
             };
         }
-        let judged = TrustedChain::verify(&chain, |chain| exchange.config.verify_client(chain))?;
-        Ok(pending::go_on(judged, Self { exchange }))
+        let judged =
+            TrustedChain::verify(&chain, Staples::default(), |peer| exchange.config.verify_client(&peer.certificates))?;
+        pending::go_on(judged, Self { exchange })
     }
 }
 
 impl AfterVerdict for ExpectCertificate {
-    fn trusted(self, chain: TrustedChain) -> State {
-        self.exchange.expect_client_key_exchange(Client::Certified(chain))
+    fn trusted(self, chain: TrustedChain) -> Result<State, Error> {
+        Ok(self.exchange.expect_client_key_exchange(Client::Certified(chain)))
     }
 
     fn later(self) -> OnceJudged {

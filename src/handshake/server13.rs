@@ -28,6 +28,7 @@ use super::pending::{self, AfterSignature, AfterVerdict, OnceJudged, OnceSigned}
 use super::resumption13::{AcceptedPsk, Tickets, TicketsWanted, select_psk, send_tickets};
 use super::schedule13::{EarlySchedule, HandshakeSchedule, HandshakeTrafficSecret, SecretLog};
 use super::signature::{self, SignatureContext};
+use super::stapling::Stapled;
 use super::transcript::{Retention, Transcript, TranscriptForm};
 use super::{APPLICATION_EPOCH, Effect, FlightEnd, HANDSHAKE_EPOCH, Input, Outbox, State};
 use crate::config::{PeerCredentials, ServerConfig, SessionState};
@@ -206,9 +207,16 @@ struct Parameters {
     hello_retry_request: HelloRetryRequest,
 }
 
+/// A certificate, and what goes with it.
+struct Certified {
+    certified: Arc<CertifiedKey>,
+    signer: Box<dyn Signer>,
+    stapled: Stapled,
+}
+
 /// How the server shows who it is.
 enum Proof {
-    Certificate(Arc<CertifiedKey>, Box<dyn Signer>),
+    Certificate(Box<Certified>),
     /// By the session that it resumes: no certificate, and no signature (RFC 8446 §2.2).
     Session(Box<AcceptedPsk>),
 }
@@ -236,17 +244,18 @@ impl Proof {
         const CONTEXT: SignatureContext = SignatureContext::CertificateVerify13;
         let offered = hello.known.signature_schemes.ok_or(PeerMisbehaved::MissingSignatureAlgorithms)?;
         let schemes: Vec<SignatureScheme> = offered.iter().filter(|scheme| CONTEXT.admits(*scheme)).collect();
-        let certified = config.resolve_certificate(hello, &schemes).ok_or(PeerIncompatible::NoCertificateForPeer)?;
-        let signer = signature::choose_signer(CONTEXT, certified.key.as_ref(), &schemes)?;
-        Ok(Self::Certificate(certified, signer))
+        let credential = config
+            .resolve_certificate(hello, &schemes, ProtocolVersion::DTLS1_3)
+            .ok_or(PeerIncompatible::NoCertificateForPeer)?;
+        let (certified, stapled) = (credential.certified_key().clone(), Stapled::choose(&credential, hello));
+        let signer = signature::choose_signer(CONTEXT, certified.key.as_ref(), &credential.usable_schemes(&schemes))?;
+        Ok(Self::Certificate(Box::new(Certified { certified, signer, stapled })))
     }
 
     /// Early Secret, and what is left to do.
     fn start(self, suite: Suite13) -> (EarlySchedule, ServerProof) {
         match self {
-            Self::Certificate(certified, signer) => {
-                (EarlySchedule::new(suite), ServerProof::Certificate(certified, signer))
-            }
+            Self::Certificate(certified) => (EarlySchedule::new(suite), ServerProof::Certificate(certified)),
             Self::Session(psk) => {
                 let AcceptedPsk { schedule, session, .. } = *psk;
                 (schedule, ServerProof::Session(Box::new(session)))
@@ -264,14 +273,14 @@ impl Proof {
 
 /// How the server shows who it is, under handshake keys.
 enum ServerProof {
-    Certificate(Arc<CertifiedKey>, Box<dyn Signer>),
+    Certificate(Box<Certified>),
     Session(Box<SessionState>),
 }
 
 impl ServerProof {
     fn scheme(&self) -> SignatureScheme {
         match self {
-            Self::Certificate(_, signer) => signer.scheme().into(),
+            Self::Certificate(certified) => certified.signer.scheme().into(),
             Self::Session(session) => session.signature_scheme,
         }
     }
@@ -349,9 +358,10 @@ impl Unsigned {
     /// The server shows who it is, and asks who the client is, unless both follow from a session (RFC 8446 §2.2).
     fn prove(mut self, proof: ServerProof, out: &mut Outbox) -> Result<State, Error> {
         match proof {
-            ServerProof::Certificate(certified, signer) => {
+            ServerProof::Certificate(certified) => {
+                let Certified { certified, signer, stapled } = *certified;
                 send_certificate_request(&self.config, &mut self.transcript, out)?;
-                send_certificate(&certified.cert, &mut self.transcript, out)?;
+                send_certificate(&certified.cert, |out| stapled.put_entry13(out), &mut self.transcript, out)?;
                 let content = signature::certificate_verify_content(Role::Server, &self.transcript.current_hash());
                 pending::sign(certified, signer.as_ref(), content, self, out)
             }
@@ -460,15 +470,17 @@ impl ExpectCertificate {
             let client = Client::without_certificate(&progress.config)?;
             return Ok(State::ExpectClientFinished13(Box::new(ExpectFinished { progress, client })));
         }
-        let judged = TrustedChain::verify(&certificate.chain, |chain| progress.config.verify_client(chain))?;
-        Ok(pending::go_on(judged, Self { progress }))
+        let judged = TrustedChain::verify(&certificate.chain, certificate.staples()?, |peer| {
+            progress.config.verify_client(&peer.certificates)
+        })?;
+        pending::go_on(judged, Self { progress })
     }
 }
 
 impl AfterVerdict for ExpectCertificate {
-    fn trusted(self, trusted: TrustedChain) -> State {
+    fn trusted(self, trusted: TrustedChain) -> Result<State, Error> {
         let Self { progress } = self;
-        State::ExpectClientCertificateVerify13(Box::new(ExpectCertificateVerify { progress, trusted }))
+        Ok(State::ExpectClientCertificateVerify13(Box::new(ExpectCertificateVerify { progress, trusted })))
     }
 
     fn later(self) -> OnceJudged {

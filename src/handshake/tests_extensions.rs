@@ -1,8 +1,10 @@
 //! What extensions settle, in both versions, and what a peer can do wrong with each of them: whole messages, rewritten on
 //! their way.
 
+mod credentials;
 mod sizes;
 mod srtp;
+mod stapling;
 
 use super::testing::{Kind, NAME, PKI};
 use super::{Effect, Handshake, Input, Negotiated};

@@ -77,7 +77,7 @@ pub(crate) enum ClientAuth {
 }
 
 impl ServerIdentity {
-    /// Judges the server's chain, end entity first.
+    /// Judges the server's chain, end entity first, and the OCSP response that came along, empty if none did.
     ///
     /// # Errors
     /// [`Error::Certificate`] with the verifier's reason.
@@ -85,12 +85,13 @@ impl ServerIdentity {
         &self,
         chain: &[CertificateDer<'_>],
         name: Option<&ServerName<'_>>,
+        ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<Judgement, Error> {
         let (end_entity, intermediates) = split(chain)?;
         match (self, name) {
             (Self::Verifier(verifier), Some(name)) => {
-                let verified = verifier.verify_server_cert(end_entity, intermediates, name, &[], now);
+                let verified = verifier.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
                 Judgement::of(verified.map(drop))
             }
             // A verifier judges a name; the configuration is checked for one before a connection exists.

@@ -61,8 +61,8 @@ fn a_server_is_accepted_by_authority_and_name() {
     let identity = authority.server_identity();
     assert!(identity.needs_name());
     let chain = [authority.issue(&[NAME, "192.0.2.1"])];
-    assert!(identity.verify(&chain, Some(&server_name(NAME)), now()).is_ok());
-    assert!(identity.verify(&chain, Some(&server_name("192.0.2.1")), now()).is_ok());
+    assert!(identity.verify(&chain, Some(&server_name(NAME)), &[], now()).is_ok());
+    assert!(identity.verify(&chain, Some(&server_name("192.0.2.1")), &[], now()).is_ok());
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_server_is_refused_by_name_authority_and_date() {
     let authority = Authority::new("authority");
     let identity = authority.server_identity();
     let chain = [authority.issue(&[NAME])];
-    let refuse = |chain: &[_], name, now| identity.verify(chain, name, now).map(drop).unwrap_err();
+    let refuse = |chain: &[_], name, now| identity.verify(chain, name, &[], now).map(drop).unwrap_err();
     let (name, other, ip) = (server_name(NAME), server_name("other.example"), server_name("192.0.2.1"));
     let wrong = refuse(&chain, Some(&other), now());
     assert!(matches!(wrong, Error::Certificate(CertificateError::NotValidForNameContext { .. })), "{wrong}");
@@ -127,9 +127,9 @@ fn fingerprints_accept_any_chain_whose_end_entity_matches() {
     assert!(!server.needs_name());
     // No name, and a time at which no certificate is valid.
     let epoch = UnixTime::since_unix_epoch(Duration::ZERO);
-    assert!(server.verify(&chain, None, epoch).is_ok());
-    assert_eq!(server.verify(&reversed, None, epoch).map(drop), Err(Error::FingerprintMismatch));
-    assert_eq!(server.verify(&[], None, epoch).map(drop), Err(Error::NoCertificate));
+    assert!(server.verify(&chain, None, &[], epoch).is_ok());
+    assert_eq!(server.verify(&reversed, None, &[], epoch).map(drop), Err(Error::FingerprintMismatch));
+    assert_eq!(server.verify(&[], None, &[], epoch).map(drop), Err(Error::NoCertificate));
     let client = ClientIdentity::Fingerprints(accepted);
     assert_eq!(client.client_auth(), ClientAuth::Required);
     assert!(client.authorities().is_empty());
@@ -194,7 +194,7 @@ impl ServerCertVerifier for Refuses {
 fn refused(reason: rustls::Error) -> Error {
     let identity = ServerIdentity::Verifier(Arc::new(Refuses(reason)));
     let chain = [CertificateDer::from(vec![1])];
-    identity.verify(&chain, Some(&server_name(NAME)), now()).map(drop).unwrap_err()
+    identity.verify(&chain, Some(&server_name(NAME)), &[], now()).map(drop).unwrap_err()
 }
 
 #[test]
@@ -224,10 +224,10 @@ fn a_verifier_may_answer_later() {
         rustls::Error::InvalidCertificate(CertificateError::Other(inner())),
     ] {
         let identity = ServerIdentity::Verifier(Arc::new(Refuses(answer)));
-        let judged = identity.verify(&chain, Some(&server_name(NAME)), now());
+        let judged = identity.verify(&chain, Some(&server_name(NAME)), &[], now());
         assert!(matches!(judged, Ok(Judgement::Later)));
     }
-    assert!(matches!(ServerIdentity::Application.verify(&chain, None, now()), Ok(Judgement::Later)));
+    assert!(matches!(ServerIdentity::Application.verify(&chain, None, &[], now()), Ok(Judgement::Later)));
     assert!(matches!(ClientIdentity::Application.verify(&chain, now()), Ok(Judgement::Later)));
     assert_eq!(ClientIdentity::Application.client_auth(), ClientAuth::Required);
     assert_eq!(Error::AnswerLater.alert(), None);

@@ -4,6 +4,7 @@
 use super::codec::{Malformed, Put, Reader};
 use super::enums::{ExtensionType, SignatureScheme};
 use super::extensions::{Extensions, List16, put_extension};
+use super::stapling::{Staples, read_certificate_status, read_timestamps};
 
 /// More certificates than this in one chain are refused: no path is that long.
 const MAX_CHAIN: usize = 64;
@@ -29,8 +30,8 @@ pub(crate) fn put_certificate12<'c>(out: &mut Vec<u8>, chain: impl Iterator<Item
 pub(crate) struct Certificate13<'a> {
     pub(crate) context: &'a [u8],
     pub(crate) chain: Vec<&'a [u8]>,
-    /// Types of all extensions of all entries, in order: none may appear that was not asked for (RFC 8446 §4.4.2).
-    pub(crate) extension_types: Vec<ExtensionType>,
+    /// Of each entry: none may appear that was not asked for (RFC 8446 §4.4.2).
+    pub(crate) extensions: Vec<Extensions<'a>>,
 }
 
 impl<'a> Certificate13<'a> {
@@ -39,17 +40,40 @@ impl<'a> Certificate13<'a> {
         let context = r.vec8()?;
         let mut list = Reader::new(r.vec24()?);
         r.finish()?;
-        let (mut chain, mut extension_types) = (Vec::new(), Vec::new());
+        let (mut chain, mut extensions) = (Vec::new(), Vec::new());
         while !list.is_empty() {
             push_certificate(&mut chain, list.vec24()?)?;
-            extension_types.extend(Extensions::read(&mut list)?.iter().map(|(ty, _)| ty));
+            extensions.push(Extensions::read(&mut list)?);
         }
-        Ok(Self { context, chain, extension_types })
+        Ok(Self { context, chain, extensions })
     }
 
-    pub(crate) fn put<'c>(out: &mut Vec<u8>, context: &[u8], chain: impl Iterator<Item = &'c [u8]>) {
+    /// What came along with the end entity's certificate. What came along with an issuer's is of no use here, and to be
+    /// well-formed nevertheless (RFC 8446 §4.4.2.1).
+    pub(crate) fn staples(&self) -> Result<Staples<'a>, Malformed> {
+        let mut of_end_entity = Staples::default();
+        for entry in self.extensions.iter().rev() {
+            let ocsp_response = entry.parse(ExtensionType::STATUS_REQUEST, read_certificate_status)?;
+            let timestamps = entry.parse(ExtensionType::SIGNED_CERTIFICATE_TIMESTAMP, read_timestamps)?;
+            let (ocsp_response, timestamps) = (ocsp_response.unwrap_or_default(), timestamps.unwrap_or_default());
+            of_end_entity = Staples { ocsp_response, timestamps };
+        }
+        Ok(of_end_entity)
+    }
+
+    /// Appends a Certificate; `extensions` writes those of the end entity's entry.
+    pub(crate) fn put<'c>(
+        out: &mut Vec<u8>,
+        context: &[u8],
+        mut chain: impl Iterator<Item = &'c [u8]>,
+        extensions: impl FnOnce(&mut Vec<u8>),
+    ) {
         out.put_vec::<1>(|out| out.put(context));
         out.put_vec::<3>(|out| {
+            if let Some(end_entity) = chain.next() {
+                out.put_vec::<3>(|out| out.put(end_entity));
+                out.put_vec::<2>(extensions);
+            }
             chain.for_each(|certificate| {
                 out.put_vec::<3>(|out| out.put(certificate));
                 out.put_u16(0);
@@ -129,12 +153,17 @@ impl<'a> CertificateRequest<'a> {
         out.put_vec::<2>(|out| {
             super::extensions::put_list16(out, ExtensionType::SIGNATURE_ALGORITHMS, schemes);
             if authorities.len() > 0 {
-                put_extension(out, ExtensionType::CERTIFICATE_AUTHORITIES, |out| {
-                    out.put_vec::<2>(|out| put_authorities(out, authorities));
-                });
+                put_certificate_authorities(out, authorities);
             }
         });
     }
+}
+
+/// Appends the extension certificate_authorities.
+pub(crate) fn put_certificate_authorities<'n>(out: &mut Vec<u8>, names: impl Iterator<Item = &'n [u8]>) {
+    put_extension(out, ExtensionType::CERTIFICATE_AUTHORITIES, |out| {
+        out.put_vec::<2>(|out| put_authorities(out, names));
+    });
 }
 
 /// The extension certificate_authorities, which is not empty (RFC 8446 §4.2.4).
@@ -206,7 +235,7 @@ mod tests {
         assert_eq!(read_certificate12(&out).unwrap(), [&b"leaf"[..], b"ca"]);
         assert_eq!(read_certificate12(&[0, 0, 3, 0, 0, 0]).err(), Some(Malformed::BadLength));
         let mut out = Vec::new();
-        Certificate13::put(&mut out, b"", [&b"leaf"[..]].into_iter());
+        Certificate13::put(&mut out, b"", [&b"leaf"[..]].into_iter(), |_| ());
         assert_eq!(Certificate13::read(&out).unwrap().chain, [b"leaf"]);
         out.push(0);
         assert_eq!(Certificate13::read(&out).err(), Some(Malformed::TrailingData));
@@ -220,7 +249,7 @@ mod tests {
             let (mut old, mut new) = (Vec::new(), Vec::new());
             put_certificate12(&mut old, chain());
             assert_eq!(read_certificate12(&old).map(|chain| chain.len()), expected);
-            Certificate13::put(&mut new, b"", chain());
+            Certificate13::put(&mut new, b"", chain(), |_| ());
             assert_eq!(Certificate13::read(&new).map(|certificate| certificate.chain.len()), expected);
         }
     }

@@ -5,6 +5,7 @@ use super::codec::{Malformed, Reader};
 use super::enums::HandshakeType;
 use super::hello::{ClientHello, ServerHello, read_hello_verify_request};
 use super::key_exchange::{ServerKeyExchange, read_client_key_exchange};
+use super::stapling::read_certificate_status_message;
 
 /// Octets of a handshake header in DTLS.
 pub(crate) const HANDSHAKE_HEADER_LEN: usize = 12;
@@ -131,6 +132,7 @@ pub(crate) fn check_plaintext(message: &Message<'_>) -> Result<(), Malformed> {
         HandshakeType::HELLO_VERIFY_REQUEST => read_hello_verify_request(body).map(drop),
         HandshakeType::CERTIFICATE => read_certificate12(body).map(drop),
         HandshakeType::SERVER_KEY_EXCHANGE => ServerKeyExchange::read(body).map(drop),
+        HandshakeType::CERTIFICATE_STATUS => read_certificate_status_message(body).map(drop),
         HandshakeType::CERTIFICATE_REQUEST => CertificateRequest::read12(body).map(drop),
         HandshakeType::SERVER_HELLO_DONE if !body.is_empty() => Err(Malformed::TrailingData),
         HandshakeType::CLIENT_KEY_EXCHANGE => read_client_key_exchange(body).map(drop),

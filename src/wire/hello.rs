@@ -10,6 +10,7 @@ use super::extensions::{
 };
 use super::pre_shared_key::{OfferedPsks, read_modes};
 use super::srtp::UseSrtp;
+use super::stapling::read_status_request;
 
 /// The 32 octets of a hello's random.
 pub(crate) type Random = [u8; 32];
@@ -59,6 +60,7 @@ pub(crate) struct ClientExtensions<'a> {
     pub(crate) renegotiation_info: Option<&'a [u8]>,
     pub(crate) psk_modes: Option<&'a [u8]>,
     pub(crate) pre_shared_key: Option<OfferedPsks<'a>>,
+    pub(crate) certificates: CertificateWishes<'a>,
     pub(crate) use_srtp: Option<UseSrtp<'a>>,
     pub(crate) record_size_limit: Option<u16>,
     pub(crate) max_fragment_length: Option<u8>,
@@ -88,6 +90,17 @@ impl<'a> ClientHello<'a> {
     }
 }
 
+/// What a client wants to see of the server's certificate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CertificateWishes<'a> {
+    /// An OCSP response (RFC 6066 §8).
+    pub(crate) status: bool,
+    /// Signed certificate timestamps (RFC 6962 §3.3.1).
+    pub(crate) timestamps: bool,
+    /// signature_algorithms_cert (RFC 8446 §4.2.3).
+    pub(crate) schemes: Option<List16<'a, SignatureScheme>>,
+}
+
 impl<'a> ClientExtensions<'a> {
     const NONE: Self = Self {
         server_name: None,
@@ -101,6 +114,7 @@ impl<'a> ClientExtensions<'a> {
         renegotiation_info: None,
         psk_modes: None,
         pre_shared_key: None,
+        certificates: CertificateWishes { status: false, timestamps: false, schemes: None },
         use_srtp: None,
         record_size_limit: None,
         max_fragment_length: None,
@@ -134,6 +148,10 @@ impl<'a> ClientExtensions<'a> {
             ExtensionType::RENEGOTIATION_INFO => self.renegotiation_info = Some(r.vec8()?),
             ExtensionType::PSK_KEY_EXCHANGE_MODES => self.psk_modes = Some(read_modes(r)?),
             ExtensionType::PRE_SHARED_KEY => self.pre_shared_key = Some(OfferedPsks::read(r)?),
+            ExtensionType::STATUS_REQUEST => self.certificates.status = read_status_request(r)?,
+            // "The "extension_data" field of this extension SHALL be empty" (RFC 6962 §3.3.1).
+            ExtensionType::SIGNED_CERTIFICATE_TIMESTAMP => self.certificates.timestamps = true,
+            ExtensionType::SIGNATURE_ALGORITHMS_CERT => self.certificates.schemes = Some(List16::read(r)?),
             ExtensionType::USE_SRTP => self.use_srtp = Some(UseSrtp::read(r)?),
             ExtensionType::RECORD_SIZE_LIMIT => self.record_size_limit = Some(r.u16()?),
             ExtensionType::MAX_FRAGMENT_LENGTH => self.max_fragment_length = Some(r.u8()?),

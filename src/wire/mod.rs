@@ -16,6 +16,7 @@ pub(crate) mod post_handshake;
 pub(crate) mod pre_shared_key;
 pub(crate) mod record;
 pub(crate) mod srtp;
+pub(crate) mod stapling;
 
 pub use alert::AlertDescription;
 pub use codec::Malformed;

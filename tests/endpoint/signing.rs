@@ -6,7 +6,7 @@ use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::{SignatureAlgorithm, SignatureScheme};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use udtls::{ClientHello, ResolvesServerCert, ServerConfig};
+use udtls::{ClientHello, Credential, ResolvesServerCert, ServerConfig};
 
 #[derive(Debug)]
 struct Counting {
@@ -46,8 +46,8 @@ impl Signer for CountingSigner {
 struct Always(Arc<CertifiedKey>);
 
 impl ResolvesServerCert for Always {
-    fn resolve(&self, _: &ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.clone())
+    fn resolve(&self, _: &ClientHello<'_>) -> Option<Credential> {
+        Some(self.0.clone().into())
     }
 }
 

@@ -101,7 +101,7 @@ fn answer(end: &mut Connection, now: Instant) -> bool {
             let signature = sign(scheme, message);
             end.provide_signature(now, Ok(signature)).unwrap();
         }
-        Some(Pending::Verdict { certificates, server_name }) => {
+        Some(Pending::Verdict { certificates, server_name, .. }) => {
             assert_eq!(certificates, chain());
             assert!(server_name.is_none_or(|name| name.to_str() == "server.example"));
             end.provide_verdict(now, Ok(())).unwrap();

@@ -161,7 +161,7 @@ fn a_resumed_handshake_asks_nobody_for_a_signature() {
     #[derive(Debug)]
     struct NoCertificate;
     impl ResolvesServerCert for NoCertificate {
-        fn resolve(&self, _: &config::ClientHello<'_>) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        fn resolve(&self, _: &config::ClientHello<'_>) -> Option<config::Credential> {
             None
         }
     }

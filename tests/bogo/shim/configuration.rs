@@ -12,8 +12,9 @@ use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use udtls::{
-    ClientConfig, ClientHello, Connection, DataSize, NamedGroup, PartialAcks, PlaintextFaults, ProtocolVersion,
-    ResolvesServerCert, ServerConfig, ServerNameAcknowledgement, TimeoutPolicy, TransportConfig, UnofferedProtocol,
+    ClientConfig, ClientHello, Connection, Credential, DataSize, NamedGroup, PartialAcks, PlaintextFaults,
+    ProtocolVersion, ResolvesServerCert, ServerConfig, ServerNameAcknowledgement, TimeoutPolicy, TransportConfig,
+    UnofferedProtocol,
 };
 
 /// Builds the association that the flags describe.
@@ -162,13 +163,13 @@ struct Resolver {
 }
 
 impl ResolvesServerCert for Resolver {
-    fn resolve(&self, hello: &ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+    fn resolve(&self, hello: &ClientHello<'_>) -> Option<Credential> {
         let mut offered = self.offered.lock().expect("nobody panics while holding it");
         offered.protocols.clear();
         for name in hello.alpn_protocols() {
             offered.protocols.push(u8::try_from(name.len()).expect("the length was one octet on the wire"));
             offered.protocols.extend_from_slice(name);
         }
-        self.key.clone()
+        self.key.clone().map(Credential::from)
     }
 }
