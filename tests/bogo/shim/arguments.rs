@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
-use udtls::{HelloRetryRequest, NamedGroup, ProtocolVersion, SignatureScheme};
+use udtls::{HelloRetryRequest, NamedGroup, ProtocolVersion, SignatureScheme, SrtpProfile};
 
 /// The whole command line.
 #[derive(Debug, Default)]
@@ -37,6 +37,7 @@ pub(crate) struct Settings {
     pub(crate) key: Option<PathBuf>,
     pub(crate) versions: Versions,
     pub(crate) groups: Vec<NamedGroup>,
+    pub(crate) srtp_profiles: Vec<SrtpProfile>,
     pub(crate) transport: Transport,
     pub(crate) verification: Verification,
     pub(crate) names: Names,
@@ -285,6 +286,7 @@ const FLAGS: &[(&str, Action)] = &[
     ("decline-alpn", Action::Ignore),
     ("expect-alpn", Action::Value(|s, value| set(&mut s.expected.protocol, Ok(value)))),
     ("expect-advertised-alpn", Action::Value(|s, value| set(&mut s.expected.offered_protocols, Ok(value)))),
+    ("srtp-profiles", Action::Value(srtp_profiles)),
     // What was agreed on
     ("expect-hrr", Action::Switch(|s| s.expected.hello_retry_request = Some(HelloRetryRequest::Answered))),
     ("expect-no-hrr", Action::Switch(|s| s.expected.hello_retry_request = Some(HelloRetryRequest::Unneeded))),
@@ -297,6 +299,17 @@ const FLAGS: &[(&str, Action)] = &[
     ("shim-writes-first", Action::Switch(|s| s.conduct.write_first = true)),
     ("key-update-before-read", Action::Switch(|s| s.conduct.key_update_before_read = true)),
 ];
+
+fn srtp_profiles(settings: &mut Settings, value: Vec<u8>) -> Result<(), Failure> {
+    for name in text(value)?.split(':') {
+        settings.srtp_profiles.push(match name {
+            "SRTP_AES128_CM_SHA1_80" => SrtpProfile::SRTP_AES128_CM_HMAC_SHA1_80,
+            "SRTP_AES128_CM_SHA1_32" => SrtpProfile::SRTP_AES128_CM_HMAC_SHA1_32,
+            _ => return Err(Failure::Unimplemented(format!("the SRTP profile {name}"))),
+        });
+    }
+    Ok(())
+}
 
 fn set<T>(place: &mut Option<T>, value: Result<T, Failure>) -> Result<(), Failure> {
     *place = Some(value?);

@@ -45,6 +45,7 @@ fn client(settings: &Settings, kept: &Kept, hook: &Arc<Hook>, now: Instant) -> R
     };
     config.set_versions(&versions(settings)).map_err(Failure::failed)?;
     config.set_groups(groups(settings)).map_err(Failure::failed)?;
+    config.set_srtp_profiles(&settings.srtp_profiles).map_err(Failure::failed)?;
     if let Some(list) = &settings.names.advertised_protocols {
         config.set_alpn_protocols(protocols(list)).map_err(Failure::failed)?;
     }
@@ -77,6 +78,7 @@ fn server(
     let mut config = builder.map_err(Failure::failed)?.with_cert_resolver(resolver);
     config.set_versions(&versions(settings)).map_err(Failure::failed)?;
     config.set_groups(groups(settings)).map_err(Failure::failed)?;
+    config.set_srtp_profiles(&settings.srtp_profiles).map_err(Failure::failed)?;
     if settings.names.reject_protocols {
         config.set_alpn_protocols(vec![NEVER_OFFERED.to_vec()]).map_err(Failure::failed)?;
     }
