@@ -152,6 +152,8 @@ static void configure(char **argv)
                      wolfSSL_CTX_SetOCSP_Cb(ctx, ocsp_response, ocsp_free, NULL) == WOLFSSL_SUCCESS,
                  "OCSP");
     }
+    if (is_server && is_13)
+        wolfSSL_CTX_set_num_tickets(ctx, 2);
     const char *tickets = word("tickets");
     if (is_server && tickets && strcmp(tickets, "no") == 0)
         must((is_13 ? wolfSSL_CTX_no_ticket_TLSv13(ctx) == 0 : wolfSSL_CTX_NoTicketTLSv12(ctx) == WOLFSSL_SUCCESS), "tickets");

@@ -1,5 +1,7 @@
 //! What two ends can agree on beside a handshake, and use after it.
 
+use udtls::{Connection, SrtpProfile};
+
 /// One row of the feature table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Feature {
@@ -10,10 +12,25 @@ pub(crate) enum Feature {
     KeyUpdateByBoth,
     Protocol,
     ServerName,
+    Ticket,
+    TicketAfterRetry,
+    SeveralTickets,
+    Srtp(Profile),
+    Cookie,
+    CookieForFragments,
+}
+
+/// What SRTP is to use (RFC 5764 §4.1.2, RFC 7714 §14.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Profile {
+    Aes128CmSha1Tag80,
+    Aes128CmSha1Tag32,
+    Aes128Gcm,
+    Aes256Gcm,
 }
 
 impl Feature {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Exporter,
         Self::ExporterWithContext,
         Self::KeyUpdateByUs,
@@ -21,10 +38,34 @@ impl Feature {
         Self::KeyUpdateByBoth,
         Self::Protocol,
         Self::ServerName,
+        Self::Ticket,
+        Self::TicketAfterRetry,
+        Self::SeveralTickets,
+        Self::Srtp(Profile::Aes128CmSha1Tag80),
+        Self::Srtp(Profile::Aes128CmSha1Tag32),
+        Self::Srtp(Profile::Aes128Gcm),
+        Self::Srtp(Profile::Aes256Gcm),
+        Self::Cookie,
+        Self::CookieForFragments,
     ];
 
+    /// Whether DTLS 1.2 does not have it.
     pub(crate) const fn is_13_only(self) -> bool {
-        matches!(self, Self::KeyUpdateByUs | Self::KeyUpdateByPeer | Self::KeyUpdateByBoth)
+        matches!(
+            self,
+            Self::KeyUpdateByUs
+                | Self::KeyUpdateByPeer
+                | Self::KeyUpdateByBoth
+                | Self::Ticket
+                | Self::TicketAfterRetry
+                | Self::SeveralTickets
+                | Self::CookieForFragments
+        )
+    }
+
+    /// Whether it is ours as a server only.
+    pub(crate) const fn is_servers_only(self) -> bool {
+        matches!(self, Self::Cookie | Self::CookieForFragments)
     }
 
     pub(crate) const fn name(self) -> &'static str {
@@ -36,9 +77,66 @@ impl Feature {
             Self::KeyUpdateByBoth => "KeyUpdate by us, who ask for the peer's",
             Self::Protocol => "ALPN",
             Self::ServerName => "SNI",
+            Self::Ticket => "resumption by a ticket",
+            Self::TicketAfterRetry => "resumption by a ticket, after a HelloRetryRequest",
+            Self::SeveralTickets => "two resumptions by the tickets of one association",
+            Self::Srtp(Profile::Aes128CmSha1Tag80) => "SRTP_AES128_CM_HMAC_SHA1_80: equal keys",
+            Self::Srtp(Profile::Aes128CmSha1Tag32) => "SRTP_AES128_CM_HMAC_SHA1_32: equal keys",
+            Self::Srtp(Profile::Aes128Gcm) => "SRTP_AEAD_AES_128_GCM: equal keys",
+            Self::Srtp(Profile::Aes256Gcm) => "SRTP_AEAD_AES_256_GCM: equal keys",
+            Self::Cookie => "cookie exchange with our `Endpoint`",
+            Self::CookieForFragments => "the same, X25519MLKEM768, a ClientHello in fragments",
         }
     }
 }
+
+impl Profile {
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Aes128CmSha1Tag80, Self::Aes128CmSha1Tag32, Self::Aes128Gcm, Self::Aes256Gcm];
+
+    pub(crate) const fn wire(self) -> SrtpProfile {
+        match self {
+            Self::Aes128CmSha1Tag80 => SrtpProfile::SRTP_AES128_CM_HMAC_SHA1_80,
+            Self::Aes128CmSha1Tag32 => SrtpProfile::SRTP_AES128_CM_HMAC_SHA1_32,
+            Self::Aes128Gcm => SrtpProfile::SRTP_AEAD_AES_128_GCM,
+            Self::Aes256Gcm => SrtpProfile::SRTP_AEAD_AES_256_GCM,
+        }
+    }
+
+    /// As OpenSSL and what descends from it call it.
+    pub(crate) const fn openssl_name(self) -> &'static str {
+        match self {
+            Self::Aes128CmSha1Tag80 => "SRTP_AES128_CM_SHA1_80",
+            Self::Aes128CmSha1Tag32 => "SRTP_AES128_CM_SHA1_32",
+            Self::Aes128Gcm => "SRTP_AEAD_AES_128_GCM",
+            Self::Aes256Gcm => "SRTP_AEAD_AES_256_GCM",
+        }
+    }
+
+    /// All, as OpenSSL wants a list, this one last.
+    pub(crate) fn openssl_names(self) -> String {
+        let others = Self::ALL.into_iter().filter(|profile| *profile != self);
+        let names: Vec<_> = others.chain([self]).map(Self::openssl_name).collect();
+        names.join(":")
+    }
+
+    /// What a client offers: all, this one last.
+    pub(crate) fn offered(self) -> Vec<SrtpProfile> {
+        let others = Self::ALL.into_iter().filter(|profile| *profile != self);
+        others.chain([self]).map(Self::wire).collect()
+    }
+
+    /// What SRTP gets at our end, in the order of RFC 5764 §4.2, and its label there.
+    pub(crate) fn keys(connection: &Connection) -> Result<Vec<u8>, String> {
+        let material = connection.srtp_keying_material().map_err(|error| error.to_string())?;
+        let (keys, salts) =
+            ([material.client_key(), material.server_key()], [material.client_salt(), material.server_salt()]);
+        Ok([keys, salts].concat().concat())
+    }
+}
+
+/// RFC 5764 §4.2.
+pub(crate) const SRTP_LABEL: &str = "EXTRACTOR-dtls_srtp";
 
 /// Of keying material (RFC 5705, RFC 8446 §7.5).
 pub(crate) const LABEL: &str = "EXPERIMENTAL-udtls";

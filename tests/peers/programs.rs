@@ -2,7 +2,7 @@
 //! we have.
 
 use crate::certificates::{Authority, Kind};
-use crate::feature::{Feature, LABEL, PROTOCOLS, SERVER_NAME};
+use crate::feature::{Feature, LABEL, PROTOCOLS, Profile, SERVER_NAME, SRTP_LABEL};
 use crate::link::{self, Echo, Link};
 use crate::process;
 use crate::table::Role;
@@ -13,7 +13,10 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
-use udtls::{ClientConfig, ConfigError, Connection, ProtocolVersion, ServerConfig, TransportConfig};
+use udtls::{
+    ClientConfig, ConfigError, Connection, Endpoint, EndpointConfig, ProtocolVersion, ServerConfig, TransportConfig,
+    Verdict,
+};
 
 /// Whose command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +51,11 @@ impl Program {
     /// Why it cannot hold this row, if it cannot.
     pub(crate) const fn cannot(self, we: Role, feature: Feature) -> Option<&'static str> {
         match (self, we, feature) {
+            (Self::GnuTls, _, Feature::Srtp(Profile::Aes128Gcm | Profile::Aes256Gcm)) => {
+                Some("it has the profiles of RFC 5764 only")
+            }
             (_, _, Feature::ExporterWithContext) => Some("its programs export without a context only"),
-            (Self::GnuTls, Role::Client, Feature::Exporter | Feature::ServerName) => {
+            (Self::GnuTls, Role::Client, Feature::Exporter | Feature::ServerName | Feature::Srtp(_)) => {
                 Some("its server says nothing about an association over UDP")
             }
             _ => None,
@@ -60,7 +66,10 @@ impl Program {
 /// Holds the associations of one row.
 pub(crate) fn hold(program: Program, we: Role, feature: Feature, authority: &Authority) -> Result<(), String> {
     let ours = Ours::new(we, feature, authority).map_err(|error| error.to_string())?;
-    let (mut link, mut theirs) = start(program, feature, &ours, authority)?;
+    let (mut link, mut theirs) = match feature {
+        Feature::Cookie => start_at_endpoint(program, feature, &ours, authority)?,
+        _ => start(program, feature, &ours, authority)?,
+    };
     let deadline = Instant::now() + PATIENCE;
     let held = talk(program, &mut link, &mut theirs, we, deadline).and_then(|()| compare(feature, &link, &theirs));
     link.close();
@@ -80,6 +89,9 @@ impl Ours {
                 if feature == Feature::Protocol {
                     config.set_alpn_protocols(PROTOCOLS.map(Vec::from).to_vec())?;
                 }
+                if let Feature::Srtp(profile) = feature {
+                    config.set_srtp_profiles(&profile.offered())?;
+                }
                 Ok(Self::Client(Arc::new(config)))
             }
             Role::Server => {
@@ -90,6 +102,9 @@ impl Ours {
                 config.set_transport(transport);
                 if feature == Feature::Protocol {
                     config.set_alpn_protocols(vec![PROTOCOLS[1].into()])?;
+                }
+                if let Feature::Srtp(profile) = feature {
+                    config.set_srtp_profiles(&[profile.wire()])?;
                 }
                 Ok(Self::Server(Arc::new(config)))
             }
@@ -133,6 +148,41 @@ fn start(
     }
 }
 
+/// Both ends running, the cookie exchange done: what comes after it is the association's own.
+fn start_at_endpoint(
+    program: Program,
+    feature: Feature,
+    ours: &Ours,
+    authority: &Authority,
+) -> Result<(Link, process::Program), String> {
+    let Ours::Server(config) = ours else { return Err("an endpoint for clients, of a client".into()) };
+    let now = Instant::now();
+    let endpoint = Endpoint::new(EndpointConfig::new(), Some(config.clone()), now);
+    let mut endpoint = endpoint.map_err(|error| error.to_string())?;
+    let socket = link::loopback();
+    let port = socket.local_addr().unwrap().port();
+    let theirs = process::Program::start(client(program, feature, authority, port))?;
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (mut buffer, mut reply) = ([0; 2048], [0; 2048]);
+    loop {
+        let received = socket.recv_from(&mut buffer);
+        let (len, from) = received.map_err(|error| format!("no cookie came back: {error}\n{}", theirs.said()))?;
+        match endpoint.handle(Instant::now(), from, None, &buffer[..len], &mut reply) {
+            Verdict::Reply(len) => _ = socket.send_to(&reply[..len], from),
+            Verdict::Incoming(incoming) => {
+                let accepted = endpoint.accept(*incoming, None, Instant::now());
+                let (_, connection) = accepted.map_err(|error| error.to_string())?;
+                let stats = endpoint.stats();
+                if (stats.cookies_sent, stats.cookies_accepted) != (1, 1) {
+                    return Err(format!("not one cookie that was good: {stats:?}"));
+                }
+                return Ok((Link::new(connection, socket, Some(from), Echo::On), theirs));
+            }
+            verdict => return Err(format!("our endpoint: {verdict:?}")),
+        }
+    }
+}
+
 fn server(program: Program, feature: Feature, authority: &Authority, port: u16) -> Command {
     let chain = authority.chain(Kind::P256);
     let (mut command, certificate, key) = match program {
@@ -157,7 +207,7 @@ fn server(program: Program, feature: Feature, authority: &Authority, port: u16) 
     if feature == Feature::Protocol {
         command.args([dashes(program, "alpn").as_str(), PROTOCOLS[1]]);
     }
-    command.args(exporter(program, feature));
+    command.args(exporter(program, feature)).args(srtp(program, Role::Client, feature));
     command
 }
 
@@ -185,7 +235,7 @@ fn client(program: Program, feature: Feature, authority: &Authority, port: u16) 
         }
         _ => {}
     }
-    command.args(exporter(program, feature));
+    command.args(exporter(program, feature)).args(srtp(program, Role::Server, feature));
     if program == Program::GnuTls {
         command.arg("127.0.0.1");
     }
@@ -193,11 +243,28 @@ fn client(program: Program, feature: Feature, authority: &Authority, port: u16) 
 }
 
 fn exporter(program: Program, feature: Feature) -> Vec<String> {
-    if feature != Feature::Exporter {
-        return Vec::new();
-    }
+    let (label, len) = match feature {
+        Feature::Exporter => (LABEL, EXPORTED),
+        Feature::Srtp(Profile::Aes256Gcm) => (SRTP_LABEL, 2 * (32 + 12)),
+        Feature::Srtp(Profile::Aes128Gcm) => (SRTP_LABEL, 2 * (16 + 12)),
+        Feature::Srtp(_) => (SRTP_LABEL, 2 * (16 + 14)),
+        _ => return Vec::new(),
+    };
     let octets = if program == Program::OpenSsl { "keymatexportlen" } else { "keymatexportsize" };
-    vec![dashes(program, "keymatexport"), LABEL.into(), dashes(program, octets), EXPORTED.to_string()]
+    vec![dashes(program, "keymatexport"), label.into(), dashes(program, octets), len.to_string()]
+}
+
+fn srtp(program: Program, we: Role, feature: Feature) -> Vec<String> {
+    let Feature::Srtp(profile) = feature else { return Vec::new() };
+    match (program, we) {
+        (Program::OpenSsl, Role::Client) => vec!["-use_srtp".into(), profile.openssl_name().into()],
+        (Program::OpenSsl, Role::Server) => vec!["-use_srtp".into(), profile.openssl_names()],
+        (Program::GnuTls, _) => vec!["--srtp-profiles".into(), gnutls_name(profile)],
+    }
+}
+
+fn gnutls_name(profile: Profile) -> String {
+    profile.openssl_name().replace("_CM_SHA1", "_CM_HMAC_SHA1")
 }
 
 fn dashes(program: Program, option: &str) -> String {
@@ -246,6 +313,17 @@ fn compare(feature: Feature, link: &Link, theirs: &process::Program) -> Result<(
             let theirs = value(&["Keying material: ", "Key material: "]).to_lowercase();
             same("keying material", &hex::encode(ours), &theirs)
         }
+        Feature::Srtp(profile) => {
+            if negotiated.srtp_profile() != Some(profile.wire()) {
+                return Err(format!("profile: {:?}", negotiated.srtp_profile()));
+            }
+            let theirs = value(&["SRTP Extension negotiated, profile=", "SRTP profile: "]);
+            same("profile", profile.openssl_name(), &theirs.replace("_HMAC", ""))?;
+            let theirs = value(&["Keying material: ", "Key material: "]).to_lowercase();
+            same("SRTP keys", &hex::encode(Profile::keys(&link.connection)?), &theirs)
+        }
+        // Looked at before.
+        Feature::Cookie => Ok(()),
         Feature::Protocol => {
             let ours = String::from_utf8_lossy(negotiated.alpn_protocol().unwrap_or_default()).into_owned();
             same("what was to be chosen", PROTOCOLS[1], &ours)?;

@@ -5,7 +5,9 @@ use crate::table::{Cell, Closer, Role};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
-use udtls::{CloseReason, Connection, Datagram, Direction, Event};
+use udtls::{
+    CloseReason, Connection, ConnectionHandle, Datagram, Direction, DropReason, Endpoint, EndpointStats, Event, Verdict,
+};
 
 /// A foreign stack without a socket.
 pub(crate) trait Peer {
@@ -38,6 +40,8 @@ pub(crate) struct Association<P: Peer + ?Sized = dyn Peer> {
     /// Our keys that were updated, in the order of time.
     pub(crate) updated: Vec<Direction>,
     pub(crate) datagrams: Vec<Seen>,
+    /// Who else looks at what arrives, if we serve many.
+    many: Option<(Endpoint, ConnectionHandle)>,
 }
 
 /// Where the ends would be.
@@ -50,7 +54,42 @@ impl<P: Peer + ?Sized> Association<P> {
     pub(crate) fn new(we: Role, connection: Connection, theirs: Box<P>) -> Self {
         let (established, peer_closed, updated) = (false, false, Vec::new());
         let (received, datagrams) = (Vec::new(), Vec::new());
-        Self { connection, we, theirs, established, peer_closed, received, updated, datagrams }
+        Self { connection, we, theirs, established, peer_closed, received, updated, datagrams, many: None }
+    }
+
+    /// The end of a client's cookie exchange with an endpoint of ours: what happened before is in `datagrams`.
+    pub(crate) fn serve(mut endpoint: Endpoint, mut theirs: Box<P>) -> Result<Self, String> {
+        let (mut reply, mut datagrams) = ([0; 2048], Vec::new());
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            for bytes in theirs.transmit()? {
+                let now = Instant::now();
+                let verdict = endpoint.handle(now, CLIENT, None, &bytes, &mut reply);
+                datagrams.push(Seen { at: now, from: CLIENT, to: SERVER, bytes });
+                match verdict {
+                    Verdict::Reply(len) => {
+                        datagrams.push(Seen { at: now, from: SERVER, to: CLIENT, bytes: reply[..len].to_vec() });
+                        theirs.receive(&reply[..len]).map_err(|error| format!("the peer: {error}"))?;
+                    }
+                    Verdict::Incoming(incoming) => {
+                        let accepted = endpoint.accept(*incoming, None, now).map_err(|error| error.to_string())?;
+                        let (handle, connection) = accepted;
+                        let mut both = Self::new(Role::Server, connection, theirs);
+                        (both.datagrams, both.many) = (datagrams, Some((endpoint, handle)));
+                        return Ok(both);
+                    }
+                    Verdict::Drop(DropReason::Fragment) => {}
+                    verdict => return Err(format!("our endpoint: {verdict:?}")),
+                }
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Err(format!("in vain waited for a cookie: {:?}", endpoint.stats()))
+    }
+
+    /// What the endpoint has counted.
+    pub(crate) fn endpoint_stats(&self) -> Option<EndpointStats> {
+        self.many.as_ref().map(|(endpoint, _)| endpoint.stats())
     }
 
     pub(crate) fn shake_hands(&mut self) -> Result<(), String> {
@@ -134,6 +173,13 @@ impl<P: Peer + ?Sized> Association<P> {
     }
 
     fn receive(&mut self, datagram: &mut [u8]) -> Result<(), String> {
+        if let Some((endpoint, handle)) = &mut self.many {
+            endpoint.update(*handle, &mut self.connection);
+            match endpoint.handle(Instant::now(), CLIENT, None, datagram, &mut [0; 2048]) {
+                Verdict::Connection(found) if found == *handle => {}
+                verdict => return Err(format!("our endpoint: {verdict:?}")),
+            }
+        }
         let mut datagram = Datagram::new(datagram);
         loop {
             match self.connection.receive(Instant::now(), &mut datagram) {

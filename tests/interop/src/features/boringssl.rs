@@ -3,27 +3,34 @@
 use super::{Factory, Facts, Foreign, Row};
 use crate::boring::{ALGORITHMS, Boring, identify};
 use crate::certificates::{Authority, Kind};
-use crate::feature::{Feature, LABEL, PROTOCOLS, SERVER_NAME};
+use crate::feature::{Feature, LABEL, PROTOCOLS, SERVER_NAME, SRTP_LABEL};
 use crate::table::{Role, Version};
 use boring::error::ErrorStack;
 use boring::ssl::{
-    AlpnError, NameType, Ssl, SslContext, SslContextBuilder, SslMethod, SslRef, SslVerifyMode, SslVersion,
-    select_next_proto,
+    AlpnError, NameType, Ssl, SslContext, SslContextBuilder, SslMethod, SslRef, SslSession, SslSessionCacheMode,
+    SslVerifyMode, SslVersion, select_next_proto,
 };
 use boring::x509::X509;
 use boring::x509::store::X509StoreBuilder;
 use foreign_types_shared::ForeignTypeRef;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 
 /// What its ends share.
 pub(crate) struct Ends {
     row: Row,
     context: SslContext,
+    /// The client's, the oldest first.
+    sessions: Sessions,
 }
+
+type Sessions = Arc<Mutex<VecDeque<SslSession>>>;
 
 impl Ends {
     pub(crate) fn new(row: &Row, authority: &Authority) -> Result<Self, String> {
-        let context = context(row, authority).map_err(|error| error.to_string())?;
-        Ok(Self { row: *row, context })
+        let sessions = Sessions::default();
+        let context = context(row, authority, &sessions).map_err(|error| error.to_string())?;
+        Ok(Self { row: *row, context, sessions })
     }
 }
 
@@ -32,8 +39,16 @@ impl Factory for Ends {
         let mut ssl = Ssl::new(&self.context).map_err(|error| error.to_string())?;
         if self.row.we == Role::Server {
             ssl.set_hostname(SERVER_NAME).map_err(|error| error.to_string())?;
+            if let Some(session) = self.sessions.lock().unwrap().pop_front() {
+                // SAFETY: the session is of this context.
+                unsafe { ssl.set_session(&session) }.map_err(|error| error.to_string())?;
+            }
         }
         Ok(Box::new(Boring::start(ssl, self.row.we, 1200)?))
+    }
+
+    fn sessions(&self) -> usize {
+        self.sessions.lock().unwrap().len()
     }
 }
 
@@ -56,14 +71,30 @@ impl Foreign for Boring {
 
     fn facts(&mut self) -> Result<Facts, String> {
         let ssl: &SslRef = self.stream()?.ssl();
+        let srtp = match ssl.selected_srtp_profile() {
+            None => None,
+            Some(profile) => {
+                // RFC 5764 §4.1.2, RFC 7714 §14.2: a key and a salt for each direction.
+                let mut keys = match profile.name() {
+                    "SRTP_AEAD_AES_256_GCM" => vec![0; 2 * (32 + 12)],
+                    "SRTP_AEAD_AES_128_GCM" => vec![0; 2 * (16 + 12)],
+                    _ => vec![0; 2 * (16 + 14)],
+                };
+                let exported = ssl.export_keying_material(&mut keys, SRTP_LABEL, None);
+                exported.map_err(|error| error.to_string())?;
+                Some((profile.name().to_owned(), keys))
+            }
+        };
         Ok(Facts {
+            srtp,
+            resumed: ssl.session_reused(),
             protocol: ssl.selected_alpn_protocol().map(Vec::from),
             server_name: ssl.servername(NameType::HOST_NAME).map(String::from),
         })
     }
 }
 
-fn context(row: &Row, authority: &Authority) -> Result<SslContext, ErrorStack> {
+fn context(row: &Row, authority: &Authority, sessions: &Sessions) -> Result<SslContext, ErrorStack> {
     let mut context = SslContextBuilder::new(SslMethod::dtls())?;
     let version = match row.version {
         Version::Dtls12 => SslVersion::DTLS1_2,
@@ -78,6 +109,17 @@ fn context(row: &Row, authority: &Authority) -> Result<SslContext, ErrorStack> {
     match row.we {
         Role::Client => identify(&mut context, authority.chain(Kind::P256))?,
         Role::Server => context.set_verify(SslVerifyMode::PEER),
+    }
+    context.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
+    let sessions = sessions.clone();
+    context.set_new_session_callback(move |_, session| sessions.lock().unwrap().push_back(session));
+    match (row.feature, row.we) {
+        (Feature::TicketAfterRetry, Role::Client) => context.set_curves_list("P-256")?,
+        (Feature::TicketAfterRetry, Role::Server) => context.set_curves_list("X25519:P-256")?,
+        (Feature::CookieForFragments, _) => context.set_curves_list("X25519MLKEM768")?,
+        (Feature::Srtp(profile), Role::Client) => context.set_tlsext_use_srtp(profile.openssl_name())?,
+        (Feature::Srtp(profile), Role::Server) => context.set_tlsext_use_srtp(&profile.openssl_names())?,
+        _ => {}
     }
     if row.feature == Feature::Protocol {
         match row.we {

@@ -1,6 +1,8 @@
 //! What BoringSSL and wolfSSL cannot do, and why.
 
 use super::{Row, Stack};
+use crate::feature::Feature;
+use crate::table::Role;
 
 pub(crate) fn reason(row: &Row) -> Option<&'static str> {
     match row.stack {
@@ -14,6 +16,12 @@ fn boringssl(_: &Row) -> Option<&'static str> {
     None
 }
 
-fn wolfssl(_: &Row) -> Option<&'static str> {
-    None
+fn wolfssl(row: &Row) -> Option<&'static str> {
+    match (row.we, row.feature) {
+        (Role::Server, Feature::TicketAfterRetry) => {
+            Some("its client, when it resumes, has a key share of a group that is not in its supported_groups")
+        }
+        (Role::Server, Feature::SeveralTickets) => Some("its client keeps the last ticket only"),
+        _ => None,
+    }
 }

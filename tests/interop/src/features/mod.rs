@@ -59,11 +59,16 @@ pub(crate) struct Facts {
     pub(crate) protocol: Option<Vec<u8>>,
     /// Known to a server only.
     pub(crate) server_name: Option<String>,
+    pub(crate) resumed: bool,
+    /// With keys and salts as RFC 5764 §4.2 has them.
+    pub(crate) srtp: Option<(String, Vec<u8>)>,
 }
 
 /// Makes the peer's ends of one row, which share what is kept between associations.
 pub(crate) trait Factory {
     fn end(&mut self) -> Result<Box<dyn Foreign>, String>;
+    /// How many sessions its clients have to resume.
+    fn sessions(&self) -> usize;
 }
 
 impl Stack {
@@ -89,7 +94,9 @@ impl Row {
         let mut rows = Vec::new();
         for feature in Feature::ALL {
             for (stack, version, we) in columns() {
-                if version == Version::Dtls13 || !feature.is_13_only() {
+                let is_of = (version == Version::Dtls13 || !feature.is_13_only())
+                    && (we == Role::Server || !feature.is_servers_only());
+                if is_of {
                     rows.push(Self { stack, version, we, feature });
                 }
             }
@@ -202,6 +209,6 @@ const HEAD: &str = "
 
 What the ends agree on beside the handshake, and use after it. Each entry is one association or more: the values of both ends
 are compared, and data goes both ways afterwards. The columns are peer, DTLS version and our role; – is what the peer cannot do,
-nothing what the version does not have.
+and nothing stands where the version or the role has no such thing.
 
 |  |";

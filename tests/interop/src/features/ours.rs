@@ -5,20 +5,60 @@ use crate::certificates::{Authority, Kind};
 use crate::feature::{Feature, PROTOCOLS, SERVER_NAME};
 use crate::table::Role;
 use rustls::pki_types::ServerName;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use udtls::{ClientConfig, ConfigError, Connection, ProtocolVersion, ServerConfig, TransportConfig};
+use udtls::{
+    ClientConfig, ClientSessionStore, ConfigError, Connection, Endpoint, EndpointConfig, NamedGroup, ProtocolVersion,
+    ServerConfig, Session, TransportConfig,
+};
 
 /// What our ends of a row share.
 pub(crate) enum Ours {
-    Client(Arc<ClientConfig>),
+    Client(Arc<ClientConfig>, Arc<Sessions>),
     Server(Arc<ServerConfig>),
+}
+
+/// A client's sessions, the newest taken first.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    sessions: Vec<Session>,
+    closed: bool,
+}
+
+impl Sessions {
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap().sessions.len()
+    }
+
+    /// Keeps no more.
+    pub(crate) fn close(&self) {
+        self.0.lock().unwrap().closed = true;
+    }
+}
+
+impl ClientSessionStore for Sessions {
+    fn put(&self, _: &ServerName<'static>, session: Session) {
+        let mut kept = self.0.lock().unwrap();
+        if !kept.closed {
+            kept.sessions.push(session);
+        }
+    }
+
+    fn take(&self, _: &ServerName<'static>) -> Option<Session> {
+        self.0.lock().unwrap().sessions.pop()
+    }
 }
 
 impl Ours {
     pub(crate) fn new(row: &Row, authority: &Authority) -> Result<Self, String> {
         let ours = match row.we {
-            Role::Client => client(row, authority).map(|config| Self::Client(Arc::new(config))),
+            Role::Client => {
+                let sessions = Arc::new(Sessions::default());
+                client(row, authority, sessions.clone()).map(|config| Self::Client(Arc::new(config), sessions))
+            }
             Role::Server => server(row, authority).map(|config| Self::Server(Arc::new(config))),
         };
         ours.map_err(|error| error.to_string())
@@ -28,20 +68,33 @@ impl Ours {
         let now = Instant::now();
         let name = ServerName::try_from(SERVER_NAME).unwrap();
         match self {
-            Self::Client(config) => Connection::client(config.clone(), Some(name), now),
+            Self::Client(config, _) => Connection::client(config.clone(), Some(name), now),
             Self::Server(config) => Connection::server(config.clone(), now),
         }
         .map_err(|error| error.to_string())
     }
+
+    /// For many clients, of whom one will come.
+    pub(crate) fn endpoint(&self) -> Result<Endpoint, String> {
+        let Self::Server(config) = self else { return Err("an endpoint for clients, of a client".into()) };
+        let endpoint = Endpoint::new(EndpointConfig::new(), Some(config.clone()), Instant::now());
+        endpoint.map_err(|error| error.to_string())
+    }
 }
 
-fn client(row: &Row, authority: &Authority) -> Result<ClientConfig, ConfigError> {
+fn client(row: &Row, authority: &Authority, sessions: Arc<Sessions>) -> Result<ClientConfig, ConfigError> {
     let mut config = ClientConfig::builder().with_root_certificates(authority.roots())?.with_no_client_auth();
     config.set_versions(&[version(row)])?;
     config.set_transport(transport()?);
     if row.feature == Feature::Protocol {
-        config.set_alpn_protocols(PROTOCOLS.map(|name| name.as_bytes().to_vec()).to_vec())?;
+        config.set_alpn_protocols(PROTOCOLS.map(Vec::from).to_vec())?;
     }
+    match row.feature {
+        Feature::TicketAfterRetry => _ = config.set_groups(&[NamedGroup::X25519, NamedGroup::SECP256R1])?,
+        Feature::Srtp(profile) => _ = config.set_srtp_profiles(&profile.offered())?,
+        _ => {}
+    }
+    config.set_session_store(sessions);
     Ok(config)
 }
 
@@ -53,6 +106,12 @@ fn server(row: &Row, authority: &Authority) -> Result<ServerConfig, ConfigError>
     config.set_transport(transport()?);
     if row.feature == Feature::Protocol {
         config.set_alpn_protocols(vec![PROTOCOLS[1].into()])?;
+    }
+    match row.feature {
+        Feature::TicketAfterRetry => _ = config.set_groups(&[NamedGroup::SECP256R1])?,
+        Feature::CookieForFragments => _ = config.set_groups(&[NamedGroup::X25519MLKEM768])?,
+        Feature::Srtp(profile) => _ = config.set_srtp_profiles(&[profile.wire()])?,
+        _ => {}
     }
     Ok(config)
 }

@@ -3,11 +3,11 @@
 use super::ours::Ours;
 use super::{Factory, Foreign, Row, Stack, boringssl, wolfssl};
 use crate::certificates::Authority;
-use crate::feature::{Feature, LABEL, PROTOCOLS, SERVER_NAME};
-use crate::memory::Association;
+use crate::feature::{Feature, LABEL, PROTOCOLS, Profile, SERVER_NAME};
+use crate::memory::{self, Association};
 use crate::table::Role;
 use std::time::Instant;
-use udtls::{Direction, KeyUpdateRequest};
+use udtls::{Direction, DropReason, HandshakeKind, HelloRetryRequest, KeyUpdateRequest, NamedGroup};
 
 type Both = Association<dyn Foreign>;
 
@@ -26,6 +26,7 @@ pub(crate) fn hold(row: &Row, authority: &Authority) -> Result<(), String> {
     };
     let mut ends = Ends { row: *row, ours: Ours::new(row, authority)?, theirs };
     let mut both = ends.associate()?;
+    let retried = both.connection.negotiated().map(|negotiated| negotiated.hello_retry_request());
     match row.feature {
         Feature::Exporter => exporter(&mut both, None),
         Feature::ExporterWithContext => exporter(&mut both, Some(b"context")),
@@ -34,6 +35,13 @@ pub(crate) fn hold(row: &Row, authority: &Authority) -> Result<(), String> {
         Feature::KeyUpdateByBoth => key_updates(row.stack, &mut both, Some(KeyUpdateRequest::Requested)),
         Feature::Protocol => protocol(&mut both),
         Feature::ServerName => server_name(&ends, &mut both),
+        Feature::Ticket => return resume(&mut ends, &mut both, 1),
+        Feature::TicketAfterRetry if retried != Some(HelloRetryRequest::Answered) => Err(format!("{retried:?}")),
+        Feature::TicketAfterRetry => return resume(&mut ends, &mut both, 1),
+        Feature::SeveralTickets => return resume(&mut ends, &mut both, 2),
+        Feature::Srtp(profile) => srtp(profile, &mut both),
+        Feature::Cookie => cookie(&both, NamedGroup::X25519),
+        Feature::CookieForFragments => cookie(&both, NamedGroup::X25519MLKEM768),
     }?;
     talk(&mut both)
 }
@@ -41,7 +49,11 @@ pub(crate) fn hold(row: &Row, authority: &Authority) -> Result<(), String> {
 impl Ends {
     /// Another association, as far as the end of its handshake.
     fn associate(&mut self) -> Result<Both, String> {
-        let mut both = Association::new(self.row.we, self.ours.end()?, self.theirs.end()?);
+        let theirs = self.theirs.end()?;
+        let mut both = match self.row.feature {
+            Feature::Cookie | Feature::CookieForFragments => Association::serve(self.ours.endpoint()?, theirs)?,
+            _ => Association::new(self.row.we, self.ours.end()?, theirs),
+        };
         both.shake_hands()?;
         Ok(both)
     }
@@ -106,6 +118,65 @@ fn key_updates(stack: Stack, both: &mut Both, ours: Option<KeyUpdateRequest>) ->
         talk(both)?;
         if both.updated.len() != expected.len() + usize::from(more) {
             return Err(format!("these keys were updated: {:?}", both.updated));
+        }
+    }
+    Ok(())
+}
+
+/// Further associations by what the first has left, `times` of them.
+fn resume(ends: &mut Ends, first: &mut Both, times: usize) -> Result<(), String> {
+    let full = first.connection.negotiated().ok_or("nothing negotiated")?.clone();
+    same("the first handshake", full.handshake_kind(), HandshakeKind::Full)?;
+    // The peer's client has its tickets when it has read.
+    talk(first)?;
+    match &ends.ours {
+        Ours::Client(_, sessions) => {
+            let sessions = sessions.clone();
+            first.until("sessions", |_| sessions.len() >= times)?;
+            sessions.close();
+        }
+        Ours::Server(_) => first.until("sessions at the peer", |_| ends.theirs.sessions() >= times)?,
+    }
+    let full_len = handshake_len(first);
+    for _ in 0..times {
+        let mut both = ends.associate().map_err(|error| format!("after the first: {error}"))?;
+        let resumed = both.connection.negotiated().ok_or("nothing negotiated")?;
+        same("the handshake", resumed.handshake_kind(), HandshakeKind::Resumed)?;
+        same("certificates", resumed.peer_certificates(), full.peer_certificates())?;
+        same("retry", resumed.hello_retry_request(), full.hello_retry_request())?;
+        same("resumed", true, both.theirs.facts()?.resumed)?;
+        // No certificate and no signature: some 1,200 octets less.
+        let len = handshake_len(&both);
+        if len + 800 > full_len {
+            return Err(format!("a resumption of {len} octets, after a full handshake of {full_len}"));
+        }
+        talk(&mut both)?;
+    }
+    Ok(())
+}
+
+/// What the server has sent so far.
+fn handshake_len(both: &Both) -> usize {
+    both.datagrams.iter().filter(|seen| seen.from == memory::SERVER).map(|seen| seen.bytes.len()).sum()
+}
+
+fn srtp(profile: Profile, both: &mut Both) -> Result<(), String> {
+    let negotiated = both.connection.negotiated().ok_or("nothing negotiated")?;
+    same("what was to be chosen", Some(profile.wire()), negotiated.srtp_profile())?;
+    let ours = (profile.openssl_name().to_owned(), Profile::keys(&both.connection)?);
+    same("SRTP", Some(ours), both.theirs.facts()?.srtp)
+}
+
+/// One cookie, which was good.
+fn cookie(both: &Both, group: NamedGroup) -> Result<(), String> {
+    let stats = both.endpoint_stats().ok_or("no endpoint")?;
+    same("cookies sent and accepted", (1, 1), (stats.cookies_sent, stats.cookies_accepted))?;
+    let negotiated = both.connection.negotiated().ok_or("nothing negotiated")?;
+    if group == NamedGroup::X25519MLKEM768 {
+        same("group", group, negotiated.group())?;
+        let fragments = stats.dropped(DropReason::Fragment);
+        if fragments == 0 {
+            return Err("no ClientHello came in fragments".into());
         }
     }
     Ok(())

@@ -20,7 +20,11 @@ struct Program {
 }
 
 /// What its ends share: the program has one at a time.
-pub(crate) struct Ends(Rc<RefCell<Program>>);
+pub(crate) struct Ends {
+    program: Rc<RefCell<Program>>,
+    /// Whether an association has been: the program keeps its last session.
+    held: bool,
+}
 
 /// One end.
 struct End {
@@ -44,7 +48,7 @@ impl Ends {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
         let (commands, answers) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        Ok(Self(Rc::new(RefCell::new(Program { child, commands, answers }))))
+        Ok(Self { program: Rc::new(RefCell::new(Program { child, commands, answers })), held: false })
     }
 }
 
@@ -54,18 +58,33 @@ fn words(row: &Row) -> Vec<String> {
     match (row.feature, row.we) {
         (Feature::Protocol, Role::Client) => words.push(format!("alpn={}", PROTOCOLS[1])),
         (Feature::Protocol, Role::Server) => words.push(format!("alpn={}", PROTOCOLS.join(","))),
+        (Feature::TicketAfterRetry, Role::Client) => words.push(format!("group={SECP256R1}")),
+        (Feature::TicketAfterRetry, Role::Server) => words.push(format!("share={X25519}")),
+        (Feature::CookieForFragments, _) => words.push(format!("group={X25519MLKEM768}")),
+        (Feature::Srtp(profile), Role::Client) => words.push(format!("srtp={}", profile.openssl_name())),
+        (Feature::Srtp(profile), Role::Server) => words.push(format!("srtp={}", profile.openssl_names())),
         (Feature::ServerName, _) => words.push(format!("sni={SERVER_NAME}")),
         _ => {}
     }
     words
 }
 
+/// `NamedGroup`, RFC 8446 §4.2.7.
+const SECP256R1: u16 = 23;
+const X25519: u16 = 29;
+const X25519MLKEM768: u16 = 4588;
+
 impl Factory for Ends {
     fn end(&mut self) -> Result<Box<dyn Foreign>, String> {
         let (leaving, received, established, peer_closed) = (Vec::new(), Vec::new(), false, false);
-        let mut end = End { program: self.0.clone(), leaving, received, established, peer_closed };
+        let mut end = End { program: self.program.clone(), leaving, received, established, peer_closed };
         end.tell(b'N', &[])?;
+        self.held = true;
         Ok(Box::new(end))
+    }
+
+    fn sessions(&self) -> usize {
+        usize::from(self.held)
     }
 }
 
@@ -161,6 +180,8 @@ impl Foreign for End {
     fn facts(&mut self) -> Result<Facts, String> {
         let mut facts = self.tell(b'Q', &[])?;
         let text = |octets: Vec<u8>| String::from_utf8_lossy(&octets).into_owned();
-        Ok(Facts { protocol: facts.remove("alpn"), server_name: facts.remove("sni").map(text) })
+        let srtp = facts.remove("srtp").map(text).zip(facts.remove("srtp_keys"));
+        let resumed = facts.contains_key("resumed");
+        Ok(Facts { protocol: facts.remove("alpn"), server_name: facts.remove("sni").map(text), resumed, srtp })
     }
 }
