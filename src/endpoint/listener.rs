@@ -124,7 +124,8 @@ impl Listener {
         self.keys.rotate(now)
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next. With keys that are derived, that is at once, and
+    /// until then each cookie costs another MAC.
     pub fn poll_timeout(&self) -> Instant {
         self.keys.poll_timeout()
     }

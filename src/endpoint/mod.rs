@@ -156,7 +156,9 @@ impl Endpoint {
                 };
                 let seed = crypto::random(server.provider()).map_err(|_| ConfigError::Provider)?;
                 let pool = FragmentPool::new(config.fragment_slots, seed);
-                let listener = Listener::new(Arc::clone(&server), keys);
+                let mut listener = Listener::new(Arc::clone(&server), keys);
+                // Keys that go by unix time hear of it here for the first time.
+                listener.handle_timeout(now)?;
                 Server::Yes(Box::new(Serving { config: server, listener, pool }))
             }
         };
