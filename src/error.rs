@@ -138,6 +138,8 @@ pub enum PeerMisbehaved {
     BadRecordSizeLimit,
     /// A length that max_fragment_length has no code for (RFC 6066 §4).
     BadMaxFragmentLength,
+    /// A certificate that does not decompress to what it should, or to too much (RFC 8879 §4).
+    BadCompressedCertificate,
     TooManyKeyUpdates,
     BadKeyUpdate,
     BadTicket,
@@ -359,6 +361,7 @@ const fn misbehaved_alert(misbehaved: PeerMisbehaved) -> AlertDescription {
         P::MissingExtendedMasterSecret | P::BadRenegotiationInfo | P::UnexpectedExtendedMasterSecret => {
             AlertDescription::HANDSHAKE_FAILURE
         }
+        P::BadCompressedCertificate => AlertDescription::BAD_CERTIFICATE,
         P::CertificateKeyUnsuitable => AlertDescription::UNSUPPORTED_CERTIFICATE,
         _ => AlertDescription::ILLEGAL_PARAMETER,
     }

@@ -14,6 +14,7 @@ use crate::verify::{Fingerprint, Judgement, ServerIdentity};
 use crate::wire::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme, SrtpProfile};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
+use rustls::compress::{CertCompressor, CertDecompressor};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
@@ -160,6 +161,16 @@ impl ClientConfig {
     ) -> &mut Self {
         self.extensions.timestamp_check = TimestampCheck::Own(Arc::new(check));
         self.request_timestamps()
+    }
+
+    /// Sends values that mean nothing (RFC 8701), lest servers forget to tolerate what they do not know. Default: none is sent.
+    pub fn send_grease(&mut self) -> &mut Self {
+        self.extensions.grease = Wanted::Yes;
+        self
+    }
+
+    pub(crate) fn sends_grease(&self) -> bool {
+        self.extensions.grease == Wanted::Yes
     }
 
     /// Tells servers of DTLS 1.3 whose certificates are of use (RFC 8446 §4.2.4), so that one with several can choose. Default:

@@ -326,6 +326,20 @@ macro_rules! common_settings {
             Ok(self)
         }
 
+        /// By which algorithms our certificate may be compressed, best first: the first that the peer understands is used, in
+        /// DTLS 1.3 (RFC 8879). Default: those of the features `brotli` and `zlib`, as far as they are enabled.
+        pub fn set_cert_compressors(&mut self, compressors: Vec<&'static dyn CertCompressor>) -> &mut Self {
+            self.common.extensions.compressors = compressors;
+            self
+        }
+
+        /// By which algorithms the peer's certificate may be compressed, best first. What comes out is never longer than
+        /// [`TransportConfig::set_max_handshake_message`] says. Default: as for [`Self::set_cert_compressors`].
+        pub fn set_cert_decompressors(&mut self, decompressors: Vec<&'static dyn CertDecompressor>) -> &mut Self {
+            self.common.extensions.decompressors = decompressors;
+            self
+        }
+
         /// Sizes, timers and bounds.
         pub fn set_transport(&mut self, transport: TransportConfig) -> &mut Self {
             self.common.set_transport(transport);
@@ -374,6 +388,14 @@ macro_rules! common_settings {
 
         pub(crate) fn alpn_protocols(&self) -> &[Vec<u8>] {
             &self.common.alpn_protocols
+        }
+
+        pub(crate) fn cert_compressors(&self) -> &[&'static dyn CertCompressor] {
+            &self.common.extensions.compressors
+        }
+
+        pub(crate) fn cert_decompressors(&self) -> &[&'static dyn CertDecompressor] {
+            &self.common.extensions.decompressors
         }
 
         pub(crate) fn srtp_profiles(&self) -> &[SrtpProfile] {

@@ -2,15 +2,29 @@
 
 use crate::wire::{SrtpProfile, stapling::timestamps};
 use rustls::DistinguishedName;
+use rustls::compress::{CertCompressor, CertDecompressor, default_cert_compressors, default_cert_decompressors};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use std::fmt;
 use std::sync::Arc;
 
 /// The settings of both configurations.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct ExtensionSettings {
     /// Best first; empty for an association that keys no media (RFC 5764 §4.1.1).
     pub(super) srtp_profiles: Vec<SrtpProfile>,
+    /// Best first (RFC 8879).
+    pub(super) compressors: Vec<&'static dyn CertCompressor>,
+    pub(super) decompressors: Vec<&'static dyn CertDecompressor>,
+}
+
+impl Default for ExtensionSettings {
+    fn default() -> Self {
+        Self {
+            srtp_profiles: Vec::new(),
+            compressors: default_cert_compressors().to_vec(),
+            decompressors: default_cert_decompressors().to_vec(),
+        }
+    }
 }
 
 /// The settings of a client.
@@ -18,12 +32,13 @@ pub(super) struct ExtensionSettings {
 pub(super) struct ClientExtensionSettings {
     pub(super) ocsp_response: Wanted,
     pub(super) timestamps: Wanted,
+    pub(super) grease: Wanted,
     pub(super) timestamp_check: TimestampCheck,
     /// In the order of the application; empty for none.
     pub(super) authorities: Vec<DistinguishedName>,
 }
 
-/// Whether a server is asked for something.
+/// Whether something is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(super) enum Wanted {
     #[default]

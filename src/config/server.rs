@@ -15,6 +15,7 @@ use crate::wire::{
     CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme, SrtpProfile, certificate::read_certificate_authorities,
     enums::ExtensionType, extensions::List16, hello::ClientHello as WireClientHello,
 };
+use rustls::compress::{CertCompressor, CertDecompressor};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;

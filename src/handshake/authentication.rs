@@ -4,7 +4,7 @@
 use super::negotiate::HandshakeKind;
 use super::signature::{self, SignatureContext, SignatureVerified};
 use super::transcript::Transcript;
-use super::{HANDSHAKE_EPOCH, Outbox};
+use super::{HANDSHAKE_EPOCH, Outbox, compression13};
 use crate::config::{PeerCredentials, SessionState};
 use crate::crypto::{self, Role};
 use crate::error::{Error, PeerMisbehaved};
@@ -15,6 +15,7 @@ use crate::wire::{
     enums::{ExtensionType, HandshakeType},
     stapling::Staples,
 };
+use rustls::compress::CertCompressor;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
 
@@ -195,12 +196,13 @@ pub(super) fn verify_finished(expected: &[u8], received: &[u8]) -> Result<Finish
 pub(super) fn send_certificate(
     chain: &[CertificateDer<'_>],
     extensions: impl FnOnce(&mut Vec<u8>),
+    compressor: Option<&'static dyn CertCompressor>,
     transcript: &mut Transcript,
     out: &mut Outbox,
 ) -> Result<(), Error> {
     let mut body = Vec::new();
     Certificate13::put(&mut body, &[], chain.iter().map(AsRef::as_ref), extensions);
-    out.send(HANDSHAKE_EPOCH, HandshakeType::CERTIFICATE, body, transcript)
+    compression13::send(body, compressor, transcript, out)
 }
 
 /// Sends the CertificateVerify (RFC 8446 §4.4.3).

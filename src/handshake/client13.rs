@@ -25,7 +25,7 @@ use super::resumption13::TicketKeeper;
 use super::schedule13::{EarlySchedule, HandshakeSchedule, HandshakeTrafficSecret, SecretLog};
 use super::signature::{self, SignatureContext};
 use super::transcript::Transcript;
-use super::{APPLICATION_EPOCH, Effect, FlightEnd, HANDSHAKE_EPOCH, Input, Outbox, State};
+use super::{APPLICATION_EPOCH, Effect, FlightEnd, HANDSHAKE_EPOCH, Input, Outbox, State, compression13};
 use crate::config::{ClientConfig, SessionState};
 use crate::crypto::{Role, suites::Suite13};
 use crate::error::{Error, PeerMisbehaved};
@@ -38,6 +38,7 @@ use crate::wire::{
     handshake::Message,
     hello::ServerHello,
 };
+use rustls::compress::CertCompressor;
 use rustls::pki_types::ServerName;
 use rustls::sign::{CertifiedKey, Signer};
 use std::sync::Arc;
@@ -191,14 +192,15 @@ enum OwnCertificate {
     NotRequested,
     /// Requested, and there is none that fits: an empty chain tells so.
     None,
-    Certified(Arc<CertifiedKey>, Box<dyn Signer>),
+    Certified(Arc<CertifiedKey>, Box<dyn Signer>, Option<&'static dyn CertCompressor>),
 }
 
 impl ExpectCertificateOrRequest {
     pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
         let Self { mut progress, settled } = self;
-        let message = input.expect_one_of(&[HandshakeType::CERTIFICATE_REQUEST, HandshakeType::CERTIFICATE])?;
-        if message.msg_type == HandshakeType::CERTIFICATE {
+        let certificate = compression13::expected(progress.offer.config.cert_decompressors());
+        let message = input.expect_one_of(&[&[HandshakeType::CERTIFICATE_REQUEST], certificate].concat())?;
+        if message.msg_type != HandshakeType::CERTIFICATE_REQUEST {
             let own = OwnCertificate::NotRequested;
             return ExpectCertificate { progress, settled, own }.handle_certificate(&message);
         }
@@ -222,8 +224,9 @@ fn choose_certificate(request: &CertificateRequest<'_>, offer: &Offer) -> OwnCer
     let Some(certified) = offer.config.client_certificate(&request.authorities, &admitted) else {
         return OwnCertificate::None;
     };
+    let compressor = compression13::choose(offer.config.cert_compressors(), request.compression);
     match signature::choose_signer(CONTEXT, certified.key.as_ref(), &schemes) {
-        Ok(signer) if !certified.cert.is_empty() => OwnCertificate::Certified(certified, signer),
+        Ok(signer) if !certified.cert.is_empty() => OwnCertificate::Certified(certified, signer, compressor),
         _ => OwnCertificate::None,
     }
 }
@@ -237,13 +240,16 @@ pub(super) struct ExpectCertificate {
 
 impl ExpectCertificate {
     pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
-        let message = input.expect(HandshakeType::CERTIFICATE)?;
+        let message = compression13::expect(input, self.progress.offer.config.cert_decompressors())?;
         self.handle_certificate(&message)
     }
 
     fn handle_certificate(mut self, message: &Message<'_>) -> Result<State, Error> {
         let progress = &mut self.progress;
-        let certificate = read_certificate(message.body, |ty| progress.offer.sends(ty))?;
+        let config = &progress.offer.config;
+        let max = config.transport().max_handshake_message();
+        let body = compression13::body(message, config.cert_decompressors(), max)?;
+        let certificate = read_certificate(&body, |ty| progress.offer.sends(ty))?;
         // RFC 8446 §4.4.2.4: "the client MUST abort the handshake with a "decode_error" alert".
         if certificate.chain.is_empty() {
             return Err(Malformed::BadLength.into());
@@ -349,11 +355,11 @@ impl Unsigned {
         match own {
             OwnCertificate::NotRequested => self.finish(out),
             OwnCertificate::None => {
-                send_certificate(&[], |_| (), &mut self.transcript, out)?;
+                send_certificate(&[], |_| (), None, &mut self.transcript, out)?;
                 self.finish(out)
             }
-            OwnCertificate::Certified(certified, signer) => {
-                send_certificate(&certified.cert, |_| (), &mut self.transcript, out)?;
+            OwnCertificate::Certified(certified, signer, compressor) => {
+                send_certificate(&certified.cert, |_| (), compressor, &mut self.transcript, out)?;
                 let content = signature::certificate_verify_content(Role::Client, &self.transcript.current_hash());
                 pending::sign(certified, signer.as_ref(), content, self, out)
             }

@@ -2,6 +2,7 @@
 //! RFC 9147 §5.3).
 
 use super::extensions::Limit;
+use super::grease::Grease;
 use super::negotiate::HelloRetryRequest;
 use super::schedule13::EarlySchedule;
 use super::transcript::{Retention, Transcript, TranscriptBuffer, TranscriptForm};
@@ -17,6 +18,7 @@ use crate::wire::{
     ack::Epoch,
     certificate::put_certificate_authorities,
     codec::Put,
+    compression::put_algorithms,
     enums::{ExtensionType, HandshakeType},
     extensions::{
         Extensions, KeyShareEntry, UNCOMPRESSED_POINT, put_extension, put_list16, put_protocol_names, put_server_name,
@@ -150,8 +152,8 @@ impl Offer {
         out: &mut Outbox,
     ) -> Result<(), Error> {
         let mut body = Vec::with_capacity(512);
-        let suites: Vec<_> =
-            self.config.suites().iter().filter(|suite| self.offers(suite.version())).map(Suite::id).collect();
+        let suites = self.config.suites().iter().filter(|suite| self.offers(suite.version())).map(Suite::id);
+        let suites: Vec<_> = self.grease().map(|grease| grease.suite).into_iter().chain(suites).collect();
         ClientHelloFields {
             random: &self.random,
             session_id: &[],
@@ -169,7 +171,15 @@ impl Offer {
         Ok(())
     }
 
+    /// What means nothing, if it is to be sent.
+    fn grease(&self) -> Option<Grease> {
+        self.config.sends_grease().then(|| Grease::new(&self.random))
+    }
+
     fn put_extensions(&self, cookie: &[u8], out: &mut Vec<u8>) {
+        if let Some(grease) = self.grease() {
+            grease.put_extensions(out);
+        }
         EXTENSIONS.iter().filter(|ty| self.sends(**ty)).for_each(|ty| self.put_extension(*ty, cookie, out));
     }
 
@@ -191,6 +201,9 @@ impl Offer {
             ExtensionType::CERTIFICATE_AUTHORITIES => {
                 self.offers(ProtocolVersion::DTLS1_3) && !self.config.certificate_authorities().is_empty()
             }
+            ExtensionType::COMPRESS_CERTIFICATE => {
+                self.offers(ProtocolVersion::DTLS1_3) && !self.config.cert_decompressors().is_empty()
+            }
             ExtensionType::USE_SRTP => !self.config.srtp_profiles().is_empty(),
             ExtensionType::EC_POINT_FORMATS
             | ExtensionType::EXTENDED_MASTER_SECRET
@@ -200,25 +213,36 @@ impl Offer {
     }
 
     fn put_extension(&self, ty: ExtensionType, cookie: &[u8], out: &mut Vec<u8>) {
-        let config = &self.config;
+        let (config, grease) = (&self.config, self.grease());
         match ty {
             ExtensionType::SERVER_NAME => self.sni().into_iter().for_each(|name| put_server_name(out, name)),
             ExtensionType::SUPPORTED_VERSIONS => put_extension(out, ty, |out| {
-                out.put_vec::<1>(|out| config.versions().iter().for_each(|version| out.put_u16(version.0)));
+                let versions = grease.map(|grease| grease.version).into_iter().chain(config.versions().iter().copied());
+                out.put_vec::<1>(|out| versions.for_each(|version| out.put_u16(version.0)));
             }),
             ExtensionType::COOKIE if cookie.is_empty() => {}
             ExtensionType::COOKIE => put_extension(out, ty, |out| out.put_vec::<2>(|out| out.put(cookie))),
             ExtensionType::KEY_SHARE => put_extension(out, ty, |out| {
-                out.put_vec::<2>(|out| self.entries().for_each(|entry| entry.put(out)));
+                // "a list containing a single KeyShareEntry" (RFC 8446 §4.1.2).
+                let retried = matches!(self.key_shares, OfferedShares::Retried(_));
+                let grease = grease.filter(|_| !retried).map(|grease| grease.key_share());
+                out.put_vec::<2>(|out| grease.into_iter().chain(self.entries()).for_each(|entry| entry.put(out)));
             }),
-            ExtensionType::SUPPORTED_GROUPS => put_list16(out, ty, config.named_groups()),
-            ExtensionType::SIGNATURE_ALGORITHMS => put_list16(out, ty, config.signature_schemes()),
+            ExtensionType::SUPPORTED_GROUPS => {
+                put_list16(out, ty, grease.map(|grease| grease.group), config.named_groups());
+            }
+            ExtensionType::SIGNATURE_ALGORITHMS => {
+                put_list16(out, ty, grease.map(|grease| grease.scheme), config.signature_schemes());
+            }
             ExtensionType::APPLICATION_LAYER_PROTOCOL_NEGOTIATION => {
                 put_protocol_names(out, config.alpn_protocols().iter().map(Vec::as_slice));
             }
             ExtensionType::STATUS_REQUEST => put_status_request(out),
             ExtensionType::CERTIFICATE_AUTHORITIES => {
                 put_certificate_authorities(out, config.certificate_authorities().iter().map(AsRef::as_ref));
+            }
+            ExtensionType::COMPRESS_CERTIFICATE => {
+                put_algorithms(out, config.cert_decompressors().iter().map(|ours| ours.algorithm().into()));
             }
             ExtensionType::USE_SRTP => UseSrtp::put(out, config.srtp_profiles()),
             ExtensionType::RECORD_SIZE_LIMIT => self.record_size_limit().put(out),
@@ -337,6 +361,7 @@ const EXTENSIONS: &[ExtensionType] = &[
     ExtensionType::STATUS_REQUEST,
     ExtensionType::SIGNED_CERTIFICATE_TIMESTAMP,
     ExtensionType::CERTIFICATE_AUTHORITIES,
+    ExtensionType::COMPRESS_CERTIFICATE,
     ExtensionType::RECORD_SIZE_LIMIT,
     ExtensionType::EC_POINT_FORMATS,
     ExtensionType::EXTENDED_MASTER_SECRET,

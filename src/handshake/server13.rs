@@ -30,7 +30,7 @@ use super::schedule13::{EarlySchedule, HandshakeSchedule, HandshakeTrafficSecret
 use super::signature::{self, SignatureContext};
 use super::stapling::Stapled;
 use super::transcript::{Retention, Transcript, TranscriptForm};
-use super::{APPLICATION_EPOCH, Effect, FlightEnd, HANDSHAKE_EPOCH, Input, Outbox, State};
+use super::{APPLICATION_EPOCH, Effect, FlightEnd, HANDSHAKE_EPOCH, Input, Outbox, State, compression13};
 use crate::config::{PeerCredentials, ServerConfig, SessionState};
 use crate::crypto::{self, Role, suites::Suite13};
 use crate::error::{Error, PeerIncompatible, PeerMisbehaved};
@@ -45,6 +45,7 @@ use crate::wire::{
     handshake::Message,
     hello::{ClientHello, HELLO_RETRY_REQUEST_RANDOM, Random, ServerHello, put_selected_version},
 };
+use rustls::compress::CertCompressor;
 use rustls::crypto::SupportedKxGroup;
 use rustls::sign::{CertifiedKey, Signer};
 use std::sync::Arc;
@@ -212,6 +213,7 @@ struct Certified {
     certified: Arc<CertifiedKey>,
     signer: Box<dyn Signer>,
     stapled: Stapled,
+    compressor: Option<&'static dyn CertCompressor>,
 }
 
 /// How the server shows who it is.
@@ -248,8 +250,9 @@ impl Proof {
             .resolve_certificate(hello, &schemes, ProtocolVersion::DTLS1_3)
             .ok_or(PeerIncompatible::NoCertificateForPeer)?;
         let (certified, stapled) = (credential.certified_key().clone(), Stapled::choose(&credential, hello));
+        let compressor = compression13::choose(config.cert_compressors(), hello.known.certificates.compression);
         let signer = signature::choose_signer(CONTEXT, certified.key.as_ref(), &credential.usable_schemes(&schemes))?;
-        Ok(Self::Certificate(Box::new(Certified { certified, signer, stapled })))
+        Ok(Self::Certificate(Box::new(Certified { certified, signer, stapled, compressor })))
     }
 
     /// Early Secret, and what is left to do.
@@ -359,9 +362,15 @@ impl Unsigned {
     fn prove(mut self, proof: ServerProof, out: &mut Outbox) -> Result<State, Error> {
         match proof {
             ServerProof::Certificate(certified) => {
-                let Certified { certified, signer, stapled } = *certified;
+                let Certified { certified, signer, stapled, compressor } = *certified;
                 send_certificate_request(&self.config, &mut self.transcript, out)?;
-                send_certificate(&certified.cert, |out| stapled.put_entry13(out), &mut self.transcript, out)?;
+                send_certificate(
+                    &certified.cert,
+                    |out| stapled.put_entry13(out),
+                    compressor,
+                    &mut self.transcript,
+                    out,
+                )?;
                 let content = signature::certificate_verify_content(Role::Server, &self.transcript.current_hash());
                 pending::sign(certified, signer.as_ref(), content, self, out)
             }
@@ -437,13 +446,15 @@ fn send_certificate_request(config: &ServerConfig, transcript: &mut Transcript, 
     }
     let mut body = Vec::new();
     let authorities = config.client_authorities();
-    CertificateRequest::put13(&mut body, config.signature_schemes(), authorities.iter().map(AsRef::as_ref));
+    let authorities = authorities.iter().map(AsRef::as_ref);
+    let compression = config.cert_decompressors().iter().map(|ours| ours.algorithm().into());
+    CertificateRequest::put13(&mut body, config.signature_schemes(), authorities, compression);
     out.send(HANDSHAKE_EPOCH, HandshakeType::CERTIFICATE_REQUEST, body, transcript)
 }
 
 /// What a CertificateRequest of ours holds, so that the client may answer it.
 const REQUEST_EXTENSIONS: &[ExtensionType] =
-    &[ExtensionType::SIGNATURE_ALGORITHMS, ExtensionType::CERTIFICATE_AUTHORITIES];
+    &[ExtensionType::SIGNATURE_ALGORITHMS, ExtensionType::CERTIFICATE_AUTHORITIES, ExtensionType::COMPRESS_CERTIFICATE];
 
 /// What every state after the server's flight needs.
 struct Progress {
@@ -463,8 +474,11 @@ pub(super) struct ExpectCertificate {
 impl ExpectCertificate {
     pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
         let Self { mut progress } = self;
-        let message = input.expect(HandshakeType::CERTIFICATE)?;
-        let certificate = read_certificate(message.body, |ty| REQUEST_EXTENSIONS.contains(&ty))?;
+        let config = &progress.config;
+        let message = compression13::expect(input, config.cert_decompressors())?;
+        let max = config.transport().max_handshake_message();
+        let body = compression13::body(&message, config.cert_decompressors(), max)?;
+        let certificate = read_certificate(&body, |ty| REQUEST_EXTENSIONS.contains(&ty))?;
         progress.transcript.add(&message);
         if certificate.chain.is_empty() {
             let client = Client::without_certificate(&progress.config)?;

@@ -1,7 +1,9 @@
 //! What extensions settle, in both versions, and what a peer can do wrong with each of them: whole messages, rewritten on
 //! their way.
 
+mod compression;
 mod credentials;
+mod grease;
 mod sizes;
 mod srtp;
 mod stapling;

@@ -2,6 +2,7 @@
 //! (RFC 5246 §7.4.2, §7.4.4, §7.4.8; RFC 8446 §4.3.2, §4.4.2, §4.4.3).
 
 use super::codec::{Malformed, Put, Reader};
+use super::compression::{put_algorithms, read_algorithms};
 use super::enums::{ExtensionType, SignatureScheme};
 use super::extensions::{Extensions, List16, put_extension};
 use super::stapling::{Staples, read_certificate_status, read_timestamps};
@@ -100,6 +101,8 @@ pub(crate) struct CertificateRequest<'a> {
     pub(crate) signature_schemes: List16<'a, SignatureScheme>,
     /// DER distinguished names.
     pub(crate) authorities: Vec<&'a [u8]>,
+    /// How our Certificate may be compressed; 1.3 only (RFC 8879 §3).
+    pub(crate) compression: Option<List16<'a, u16>>,
 }
 
 /// ClientCertificateType rsa_sign (RFC 5246 §7.4.4).
@@ -115,7 +118,7 @@ impl<'a> CertificateRequest<'a> {
         let signature_schemes = List16::read(&mut r)?;
         let authorities = read_authorities(r.vec16()?)?;
         r.finish()?;
-        Ok(Self { context: &[], certificate_types, signature_schemes, authorities })
+        Ok(Self { context: &[], certificate_types, signature_schemes, authorities, compression: None })
     }
 
     /// RFC 8446 §4.3.2. `Ok(None)` where signature_algorithms, which must be there, is missing.
@@ -126,11 +129,13 @@ impl<'a> CertificateRequest<'a> {
         r.finish()?;
         let authorities = extensions.parse(ExtensionType::CERTIFICATE_AUTHORITIES, read_certificate_authorities)?;
         let schemes = extensions.parse(ExtensionType::SIGNATURE_ALGORITHMS, List16::read)?;
+        let compression = extensions.parse(ExtensionType::COMPRESS_CERTIFICATE, read_algorithms)?;
         Ok(schemes.map(|signature_schemes| Self {
             context,
             certificate_types: &[],
             signature_schemes,
             authorities: authorities.unwrap_or_default(),
+            compression,
         }))
     }
 
@@ -148,12 +153,16 @@ impl<'a> CertificateRequest<'a> {
         out: &mut Vec<u8>,
         schemes: &[SignatureScheme],
         authorities: impl ExactSizeIterator<Item = &'n [u8]>,
+        compression: impl ExactSizeIterator<Item = u16>,
     ) {
         out.put_u8(0);
         out.put_vec::<2>(|out| {
-            super::extensions::put_list16(out, ExtensionType::SIGNATURE_ALGORITHMS, schemes);
+            super::extensions::put_list16(out, ExtensionType::SIGNATURE_ALGORITHMS, None, schemes);
             if authorities.len() > 0 {
                 put_certificate_authorities(out, authorities);
+            }
+            if compression.len() > 0 {
+                put_algorithms(out, compression);
             }
         });
     }
@@ -262,7 +271,7 @@ mod tests {
         let read = CertificateRequest::read12(&out).unwrap();
         assert_eq!(read.authorities, [b"name"]);
         let mut out = Vec::new();
-        CertificateRequest::put13(&mut out, &schemes, [&b"name"[..]].into_iter());
+        CertificateRequest::put13(&mut out, &schemes, [&b"name"[..]].into_iter(), [1].into_iter());
         let read = CertificateRequest::read13(&out).unwrap().unwrap();
         assert!(read.signature_schemes.contains(&SignatureScheme::ED25519));
         assert_eq!(read.authorities, [b"name"]);

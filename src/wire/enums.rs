@@ -88,6 +88,7 @@ registry! {
         FINISHED = 20,
         CERTIFICATE_STATUS = 22,
         KEY_UPDATE = 24,
+        COMPRESSED_CERTIFICATE = 25,
         MESSAGE_HASH = 254,
     }
 }

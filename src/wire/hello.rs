@@ -3,6 +3,7 @@
 
 use super::certificate::check_certificate_authorities;
 use super::codec::{Malformed, Put, Reader};
+use super::compression::read_algorithms;
 use super::enums::{CipherSuite, ExtensionType, NamedGroup, ProtocolVersion, SignatureScheme};
 use super::extensions::{
     self, Extensions, KeyShareEntry, KeyShares, List16, ProtocolNames, read_cookie, read_list8, read_server_name,
@@ -99,6 +100,8 @@ pub(crate) struct CertificateWishes<'a> {
     pub(crate) timestamps: bool,
     /// signature_algorithms_cert (RFC 8446 §4.2.3).
     pub(crate) schemes: Option<List16<'a, SignatureScheme>>,
+    /// compress_certificate (RFC 8879 §3).
+    pub(crate) compression: Option<List16<'a, u16>>,
 }
 
 impl<'a> ClientExtensions<'a> {
@@ -114,7 +117,7 @@ impl<'a> ClientExtensions<'a> {
         renegotiation_info: None,
         psk_modes: None,
         pre_shared_key: None,
-        certificates: CertificateWishes { status: false, timestamps: false, schemes: None },
+        certificates: CertificateWishes { status: false, timestamps: false, schemes: None, compression: None },
         use_srtp: None,
         record_size_limit: None,
         max_fragment_length: None,
@@ -152,6 +155,7 @@ impl<'a> ClientExtensions<'a> {
             // "The "extension_data" field of this extension SHALL be empty" (RFC 6962 §3.3.1).
             ExtensionType::SIGNED_CERTIFICATE_TIMESTAMP => self.certificates.timestamps = true,
             ExtensionType::SIGNATURE_ALGORITHMS_CERT => self.certificates.schemes = Some(List16::read(r)?),
+            ExtensionType::COMPRESS_CERTIFICATE => self.certificates.compression = Some(read_algorithms(r)?),
             ExtensionType::USE_SRTP => self.use_srtp = Some(UseSrtp::read(r)?),
             ExtensionType::RECORD_SIZE_LIMIT => self.record_size_limit = Some(r.u16()?),
             ExtensionType::MAX_FRAGMENT_LENGTH => self.max_fragment_length = Some(r.u8()?),
@@ -325,7 +329,7 @@ mod tests {
     fn client_hello_round_trip() {
         let bytes = hello(|out| {
             extensions::put_server_name(out, "example.org");
-            extensions::put_list16(out, ExtensionType::SUPPORTED_GROUPS, &[NamedGroup::X25519]);
+            extensions::put_list16(out, ExtensionType::SUPPORTED_GROUPS, None, &[NamedGroup::X25519]);
         });
         let read = ClientHello::read(&bytes).unwrap();
         assert_eq!(read.legacy_cookie, b"crumb");

@@ -7,6 +7,7 @@ pub(crate) mod ack;
 pub(crate) mod alert;
 pub(crate) mod certificate;
 pub(crate) mod codec;
+pub(crate) mod compression;
 pub(crate) mod enums;
 pub(crate) mod extensions;
 pub(crate) mod handshake;
