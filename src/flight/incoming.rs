@@ -218,7 +218,8 @@ impl Incoming {
             }
             Some(candidate) => {
                 let stamp = candidate.stamp;
-                self.extend(stamp, fragment, received);
+                let fresh = self.next_stamp();
+                self.extend(stamp, fresh, fragment, received);
                 Ok(())
             }
             None => {
@@ -247,21 +248,25 @@ impl Incoming {
             }
             self.open_candidate(epoch, Trust::Plaintext, fragment, received);
         }
-        for stamp in stamps.into_iter().flatten() {
-            self.extend(stamp, fragment, received);
+        // Of those that grow alike the one that was there first is the one to keep. A forger who contradicts each genuine
+        // fragment after it has come would otherwise have the genuine message dropped for its own.
+        let fresh: [u64; MAX_CANDIDATES] = std::array::from_fn(|_| self.next_stamp());
+        for (stamp, fresh) in stamps.into_iter().zip(fresh.into_iter().rev()) {
+            if let Some(stamp) = stamp {
+                self.extend(stamp, fresh, fragment, received);
+            }
         }
     }
 
-    /// Adds a fragment to the candidate with this stamp, if there is room.
-    fn extend(&mut self, stamp: u64, fragment: &Fragment<'_>, received: &mut Received) {
+    /// Adds a fragment to the candidate with this stamp, which gets a fresh one, if there is room.
+    fn extend(&mut self, stamp: u64, fresh: u64, fragment: &Fragment<'_>, received: &mut Received) {
         let offset = fragment.header.fragment_offset;
         let Some(candidate) = self.candidates.iter().find(|candidate| candidate.stamp == stamp) else { return };
         let growth = candidate.body.growth(offset, fragment.body);
-        if !self.make_room(stamp, fragment.header.message_seq, growth) {
+        if !self.make_room(Room { of: stamp, before: fresh }, fragment.header.message_seq, growth) {
             received.refuse(Discard::BeyondWindow, None);
             return;
         }
-        let fresh = self.next_stamp();
         let Some(candidate) = self.candidates.iter_mut().find(|candidate| candidate.stamp == stamp) else { return };
         if candidate.body.insert(offset, fragment.body) > 0 {
             candidate.stamp = fresh;
@@ -278,12 +283,12 @@ impl Incoming {
         }
         let of_message = self.candidates.iter().filter(|candidate| candidate.message_seq == header.message_seq);
         if of_message.count() >= MAX_CANDIDATES {
-            self.evict(header.message_seq, None);
+            self.evict(header.message_seq, Room { of: u64::MAX, before: u64::MAX });
         }
         let mut body = Assembly::new(header.length);
         let stamp = self.next_stamp();
         let growth = body.growth(header.fragment_offset, fragment.body).saturating_add(CANDIDATE_COST);
-        if !self.make_room(stamp, header.message_seq, growth) {
+        if !self.make_room(Room { of: stamp, before: stamp }, header.message_seq, growth) {
             received.refuse(Discard::BeyondWindow, None);
             return;
         }
@@ -293,26 +298,28 @@ impl Incoming {
         received.progress = Progress::Octets;
     }
 
-    /// Whether the candidate with this stamp may take `growth` more octets of memory. Other candidates of the message
-    /// expected next make way for it, and in the end it is always allowed: messages that wait for it must not keep it
-    /// from coming, or nothing would ever be freed.
-    fn make_room(&mut self, stamp: u64, message_seq: u16, growth: usize) -> bool {
+    /// Whether a candidate may take `growth` more octets of memory. Other candidates of the message expected next make way
+    /// for it, and alone it is always allowed: messages that wait for it must not keep it from coming, or nothing would ever
+    /// be freed.
+    fn make_room(&mut self, room: Room, message_seq: u16, growth: usize) -> bool {
         let expected = u32::from(message_seq) == self.next;
         while growth > 0 && self.buffered().saturating_add(growth) > self.limits.max_buffered {
             if !expected {
                 return false;
             }
-            if !self.evict(message_seq, Some(stamp)) {
-                break;
+            if !self.evict(message_seq, room) {
+                let mut others = self.candidates.iter().filter(|candidate| candidate.message_seq == message_seq);
+                return others.all(|candidate| candidate.stamp == room.of);
             }
         }
         true
     }
 
-    /// Drops the least recently extended candidate of a message, sparing one. Says whether there was one to drop.
-    fn evict(&mut self, message_seq: u16, spared: Option<u64>) -> bool {
+    /// Drops the least recently extended candidate of a message, if one may be.
+    fn evict(&mut self, message_seq: u16, room: Room) -> bool {
         let of_message = self.candidates.iter().filter(|candidate| candidate.message_seq == message_seq);
-        let oldest = of_message.map(|candidate| candidate.stamp).filter(|stamp| Some(*stamp) != spared).min();
+        let may_go = |stamp: &u64| *stamp != room.of && *stamp < room.before;
+        let oldest = of_message.map(|candidate| candidate.stamp).filter(may_go).min();
         self.candidates.retain(|candidate| Some(candidate.stamp) != oldest);
         oldest.is_some()
     }
@@ -373,6 +380,15 @@ impl Received {
             }
         }
     }
+}
+
+/// For whom others make way.
+#[derive(Clone, Copy)]
+struct Room {
+    /// The candidate with this stamp, which stays.
+    of: u64,
+    /// Those with older stamps than it will have.
+    before: u64,
 }
 
 /// What may be a message: fragments that do not contradict each other.

@@ -6,6 +6,7 @@
 //! docs/LOSS.md is written by the example `loss_page` (`loss_page.rs`), from these modules. Nothing here reads a clock but
 //! for the origin of virtual time, and the provider of cryptography is seeded, so that a run repeats to the byte.
 
+mod attacker;
 mod bad_input;
 mod chaos;
 mod close;

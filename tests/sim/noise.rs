@@ -213,12 +213,12 @@ pub(crate) fn classic(content_type: u8, version: [u8; 2], epoch: u16, number: u6
     record
 }
 
-fn octets(rng: &mut ChaCha8Rng, from: usize, to: usize) -> Vec<u8> {
+pub(crate) fn octets(rng: &mut ChaCha8Rng, from: usize, to: usize) -> Vec<u8> {
     let mut octets = vec![0; below(rng, from, to)];
     rng.fill_bytes(&mut octets);
     octets
 }
 
-fn below(rng: &mut ChaCha8Rng, from: usize, to: usize) -> usize {
+pub(crate) fn below(rng: &mut ChaCha8Rng, from: usize, to: usize) -> usize {
     from + rng.next_u64() as usize % to.saturating_sub(from).max(1)
 }
