@@ -21,7 +21,8 @@ use crate::wire::{
     compression::put_algorithms,
     enums::{ExtensionType, HandshakeType},
     extensions::{
-        Extensions, KeyShareEntry, UNCOMPRESSED_POINT, put_extension, put_list16, put_protocol_names, put_server_name,
+        Extensions, KeyShareEntry, UNCOMPRESSED_POINT, put_extension, put_list16_after, put_protocol_names,
+        put_server_name,
     },
     handshake::Message,
     hello::{ClientHelloFields, Random, ServerHello, selected_protocol},
@@ -229,10 +230,10 @@ impl Offer {
                 out.put_vec::<2>(|out| grease.into_iter().chain(self.entries()).for_each(|entry| entry.put(out)));
             }),
             ExtensionType::SUPPORTED_GROUPS => {
-                put_list16(out, ty, grease.map(|grease| grease.group), config.named_groups());
+                put_list16_after(out, ty, grease.map(|grease| grease.group), config.named_groups());
             }
             ExtensionType::SIGNATURE_ALGORITHMS => {
-                put_list16(out, ty, grease.map(|grease| grease.scheme), config.signature_schemes());
+                put_list16_after(out, ty, grease.map(|grease| grease.scheme), config.signature_schemes());
             }
             ExtensionType::APPLICATION_LAYER_PROTOCOL_NEGOTIATION => {
                 put_protocol_names(out, config.alpn_protocols().iter().map(Vec::as_slice));

@@ -157,7 +157,7 @@ impl<'a> CertificateRequest<'a> {
     ) {
         out.put_u8(0);
         out.put_vec::<2>(|out| {
-            super::extensions::put_list16(out, ExtensionType::SIGNATURE_ALGORITHMS, None, schemes);
+            super::extensions::put_list16(out, ExtensionType::SIGNATURE_ALGORITHMS, schemes);
             if authorities.len() > 0 {
                 put_certificate_authorities(out, authorities);
             }

@@ -299,8 +299,18 @@ pub(crate) fn put_extension<P: Put>(out: &mut P, ty: ExtensionType, body: impl F
     out.put_vec::<2>(body);
 }
 
-/// Appends an extension whose body is one list of 16-bit values, one of them in front, with a 16-bit length.
-pub(crate) fn put_list16<T: Copy + Into<u16>>(out: &mut Vec<u8>, ty: ExtensionType, first: Option<T>, values: &[T]) {
+/// Appends an extension whose body is one list of 16-bit values with a 16-bit length.
+pub(crate) fn put_list16<T: Copy + Into<u16>>(out: &mut Vec<u8>, ty: ExtensionType, values: &[T]) {
+    put_list16_after(out, ty, None, values);
+}
+
+/// The same with one more value in front.
+pub(crate) fn put_list16_after<T: Copy + Into<u16>>(
+    out: &mut Vec<u8>,
+    ty: ExtensionType,
+    first: Option<T>,
+    values: &[T],
+) {
     put_extension(out, ty, |out| {
         out.put_vec::<2>(|out| first.iter().chain(values).for_each(|value| out.put_u16((*value).into())));
     });

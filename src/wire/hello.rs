@@ -329,7 +329,7 @@ mod tests {
     fn client_hello_round_trip() {
         let bytes = hello(|out| {
             extensions::put_server_name(out, "example.org");
-            extensions::put_list16(out, ExtensionType::SUPPORTED_GROUPS, None, &[NamedGroup::X25519]);
+            extensions::put_list16(out, ExtensionType::SUPPORTED_GROUPS, &[NamedGroup::X25519]);
         });
         let read = ClientHello::read(&bytes).unwrap();
         assert_eq!(read.legacy_cookie, b"crumb");
