@@ -6,6 +6,7 @@
 
 mod common {
     pub(crate) mod client_config;
+    pub(crate) mod extras;
     pub(crate) mod failure;
     pub(crate) mod options;
     pub(crate) mod sessions;
@@ -13,6 +14,7 @@ mod common {
 }
 
 use common::client_config::{config, resolve, server_name};
+use common::extras::{self, Extras};
 use common::failure::Failure;
 use common::options::{Options, Verification};
 use common::sessions::SessionFile;
@@ -42,7 +44,6 @@ usage: client --connect HOST:PORT (--ca FILE | --insecure) [options]
   --resume FILE         resume the session in this file, and keep the next one there
   --mtu OCTETS          longest datagram to send, UDP payload; default 1200
   --keylog FILE         append secrets for Wireshark; SSLKEYLOGFILE works too
-  --help                this text
 ";
 
 /// A server that answers does so sooner.
@@ -55,18 +56,18 @@ const QUIET: Duration = Duration::from_millis(500);
 const TICK: Duration = Duration::from_millis(10);
 
 fn main() -> ExitCode {
-    let mut sessions = None;
+    let (mut sessions, mut extras) = (None, Extras::default());
     let options = Options::parse("connect", |name, parser| {
-        let known = name == "resume";
-        if known {
-            sessions = Some(SessionFile(parser.value()?.into()));
+        if name != "resume" {
+            return extras.take(name, parser);
         }
-        Ok(known)
+        sessions = Some(SessionFile(parser.value()?.into()));
+        Ok(true)
     });
     let outcome = match options {
-        Ok(Some(options)) => run(&options, sessions),
+        Ok(Some(options)) => run(&options, &extras, sessions),
         Ok(None) => {
-            print!("{USAGE}");
+            print!("{USAGE}{}", extras::USAGE);
             Ok(())
         }
         Err(error) => Err(error),
@@ -80,8 +81,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: &Options, sessions: Option<SessionFile>) -> Result<(), Failure> {
+fn run(options: &Options, extras: &Extras, sessions: Option<SessionFile>) -> Result<(), Failure> {
     let mut config = config(options)?;
+    config.set_srtp_profiles(extras.srtp_profiles())?;
     if let Some(sessions) = sessions {
         config.set_session_store(Arc::new(sessions));
         if options.verification == Verification::Insecure {
@@ -102,6 +104,7 @@ fn run(options: &Options, sessions: Option<SessionFile>) -> Result<(), Failure> 
     if let Some(negotiated) = link.connection().negotiated() {
         println!("connected to {remote} in {:.1?}: {}", started.elapsed(), describe(negotiated));
     }
+    extras.run(&mut link, |_, data| print(data))?;
     converse(&mut link, &lines())?;
     link.close()?;
     // The peer's own close_notify; it may be lost, or never come.

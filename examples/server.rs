@@ -5,12 +5,14 @@
 //! ```
 
 mod common {
+    pub(crate) mod extras;
     pub(crate) mod failure;
     pub(crate) mod options;
     pub(crate) mod server_config;
     pub(crate) mod udp;
 }
 
+use common::extras::{self, Extras};
 use common::failure::{Failure, MAX_DATAGRAM};
 use common::options::Options;
 use common::server_config::config;
@@ -36,7 +38,6 @@ usage: server --listen ADDRESS:PORT [options]
   --alpn NAME[,NAME]    application protocols, the best first
   --mtu OCTETS          longest datagram to send, UDP payload; default 1200
   --keylog FILE         append secrets for Wireshark; SSLKEYLOGFILE works too
-  --help                this text
 ";
 
 /// A handshake may take so long before another peer has its turn.
@@ -46,10 +47,12 @@ const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(15);
 const IDLE_PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
-    let outcome = match Options::parse("listen", |_, _| Ok(false)) {
-        Ok(Some(options)) => run(&options),
+    let mut extras = Extras::default();
+    let options = Options::parse("listen", |name, parser| extras.take(name, parser));
+    let outcome = match options {
+        Ok(Some(options)) => run(&options, &extras),
         Ok(None) => {
-            print!("{USAGE}");
+            print!("{USAGE}{}", extras::USAGE);
             Ok(())
         }
         Err(error) => Err(error),
@@ -63,8 +66,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: &Options) -> Result<(), Failure> {
-    let config = Arc::new(config(options)?);
+fn run(options: &Options, extras: &Extras) -> Result<(), Failure> {
+    let mut config = config(options)?;
+    config.set_srtp_profiles(extras.srtp_profiles())?;
+    let config = Arc::new(config);
     let address = &options.address;
     let socket = UdpSocket::bind(address)
         .map_err(|error| format!("--listen {address}: {error}; choose another address or port"))?;
@@ -85,7 +90,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         let connection = Connection::server(config.clone(), Instant::now())?;
         let mut link = Link::new(&socket, Some(peer), connection);
         // One peer's failure is no reason to stop.
-        match serve(&mut link, peer, datagram) {
+        match serve(&mut link, extras, peer, datagram) {
             Ok(()) => println!("{peer}: closed"),
             Err(error) => eprintln!("server: {peer}: {error}"),
         }
@@ -93,12 +98,16 @@ fn run(options: &Options) -> Result<(), Failure> {
 }
 
 /// One association, from its first datagram to its end.
-fn serve(link: &mut Link<'_>, peer: SocketAddr, first: &mut [u8]) -> Result<(), Failure> {
+fn serve(link: &mut Link<'_>, extras: &Extras, peer: SocketAddr, first: &mut [u8]) -> Result<(), Failure> {
     link.receive(first, |_, _| Ok(()))?;
     link.complete_handshake(HANDSHAKE_PATIENCE)?;
     if let Some(negotiated) = link.connection().negotiated() {
         println!("{peer}: {}", describe(negotiated));
     }
+    extras.run(link, |outlet, data| {
+        echo(outlet, data, peer);
+        Ok(())
+    })?;
     let mut last_heard = Instant::now();
     while link.state() == State::Established && last_heard.elapsed() < IDLE_PATIENCE {
         link.turn(Instant::now() + Duration::from_secs(1), |outlet, data| {

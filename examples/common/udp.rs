@@ -4,18 +4,20 @@ use super::failure::{Failure, MAX_DATAGRAM};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
-use udtls::{CloseReason, Connection, Datagram, Event, HandshakeKind, Negotiated, SendError};
+use udtls::{CloseReason, Connection, Datagram, Direction, Event, HandshakeKind, Negotiated, SendError};
 
 /// An association and the socket it lives on.
 pub(crate) struct Link<'s> {
     pub(crate) outlet: Outlet<'s>,
+    /// How often our sending keys were updated.
+    pub(crate) keys_updated: u32,
     buffer: Vec<u8>,
     state: State,
 }
 
 /// The sending half, which is free while received data is still at hand.
 pub(crate) struct Outlet<'s> {
-    connection: Connection,
+    pub(crate) connection: Connection,
     socket: &'s UdpSocket,
     /// Where datagrams go and must come from; `None` if the socket is connected and the system sees to that.
     peer: Option<SocketAddr>,
@@ -34,7 +36,7 @@ pub(crate) enum State {
 impl<'s> Link<'s> {
     pub(crate) fn new(socket: &'s UdpSocket, peer: Option<SocketAddr>, connection: Connection) -> Self {
         let outlet = Outlet { connection, socket, peer, datagram: vec![0; MAX_DATAGRAM] };
-        Self { outlet, buffer: vec![0; MAX_DATAGRAM], state: State::Handshaking }
+        Self { outlet, keys_updated: 0, buffer: vec![0; MAX_DATAGRAM], state: State::Handshaking }
     }
 
     pub(crate) fn state(&self) -> State {
@@ -108,6 +110,7 @@ impl<'s> Link<'s> {
             match event {
                 Event::HandshakeComplete => self.state = State::Established,
                 Event::PeerClosed => self.state = State::PeerClosed,
+                Event::KeyUpdated(Direction::Sending) => self.keys_updated += 1,
                 Event::Closed(CloseReason::Failed(error)) => return Err(error.into()),
                 _ => {}
             }
