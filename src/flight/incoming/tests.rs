@@ -158,6 +158,20 @@ fn the_least_recently_extended_candidate_is_evicted() {
     assert_eq!(left, [0, 2, 3, 4]);
 }
 
+/// Each contradiction opens a candidate that later fragments extend just as they do the genuine one.
+#[test]
+fn of_candidates_that_grow_alike_the_first_is_kept() {
+    let mut incoming = Incoming::new(LIMITS);
+    let genuine = [7; 12];
+    for part in 0..12 {
+        plaintext(&mut incoming, &fragment(0, &genuine, part, 1));
+        let mut forged = genuine;
+        forged[part] = 8;
+        plaintext(&mut incoming, &fragment(0, &forged, part, 1));
+    }
+    assert_eq!(take(&mut incoming).as_deref(), Some(&genuine[..]));
+}
+
 #[test]
 fn keys_outweigh_plaintext() {
     let mut incoming = Incoming::new(LIMITS);
