@@ -94,6 +94,7 @@ pub enum PeerMisbehaved {
     SelectedUnofferedCipherSuite,
     CipherSuiteOfOtherVersion,
     CipherSuiteChangedAfterRetry,
+    CipherSuiteChangedOnResumption,
     SelectedUnofferedCompression,
     SelectedUnofferedGroup,
     SelectedUnofferedProtocol,

@@ -230,6 +230,14 @@ impl ServerConfig {
         .filter(|ticket| !ticket.is_empty())
     }
 
+    /// Whether a ticket of ours is under a key that will be forgotten soon, as far as can be known.
+    pub(crate) fn ticket_is_stale(&self, ticket: &[u8]) -> bool {
+        match &self.resumption.tickets {
+            Tickets::Own(ticketer) => ticketer.is_stale(ticket, self.now()),
+            Tickets::Custom(_) => false,
+        }
+    }
+
     /// What a ticket holds, if it is one of ours.
     pub(crate) fn open_ticket(&self, ticket: &[u8]) -> Option<Vec<u8>> {
         match &self.resumption.tickets {

@@ -90,6 +90,11 @@ impl Ticketer {
         Some(body)
     }
 
+    /// Whether the ticket was sealed in an earlier period, so that its key is forgotten with this one.
+    pub(super) fn is_stale(&self, ticket: &[u8], now: UnixTime) -> bool {
+        Reader::new(ticket).array().is_ok_and(|period| u64::from_be_bytes(period) < self.period(now))
+    }
+
     fn period(&self, now: UnixTime) -> u64 {
         now.as_secs().checked_div(u64::from(self.lifetime)).unwrap_or_default()
     }

@@ -11,29 +11,27 @@
 //! [CertificateVerify]       -->
 //! [ChangeCipherSpec]        -->
 //! Finished                  -->
-//!                           <--  [ChangeCipherSpec]      ExpectChangeCipherSpec
-//!                           <--  Finished                ExpectFinished
-//!                                                        Established12
+//!                           <--  [NewSessionTicket]      (client_finish12.rs)
+//!                           <--  [ChangeCipherSpec]
+//!                           <--  Finished                Established12
 //! ```
 
 use super::authentication::{Authenticated, Judged, TrustedChain};
-use super::common12::{
-    KeyParameters, PROTECTED_EPOCH, authentication, derivation, expect_change_cipher_spec, receive_finished,
-    send_finished,
-};
-use super::established::Established12;
+use super::client_finish12::{Confirmation, OwnFinished};
+use super::common12::{KeyParameters, authentication, derivation, send_finished};
 use super::extensions::Settled;
 use super::negotiate::{HandshakeKind, HelloRetryRequest, Negotiated, check_answers};
 use super::offer::Offer;
 use super::pending::{self, AfterSignature, AfterVerdict, OnceJudged, OnceSigned};
+use super::resumption12::{Keeper, TicketPromise};
 use super::schedule12::{MasterSecret, PeerShare, Randoms};
 use super::signature::{self, SignatureContext};
 use super::transcript::{Retention, Transcript, TranscriptBuffer, TranscriptForm};
-use super::{Effect, FlightEnd, Input, Outbox, State};
+use super::{Effect, FlightEnd, Input, Outbox, State, abbreviated12};
 use crate::config::ClientConfig;
 use crate::crypto::{
     KeyExchange, Role, check_share, group_of,
-    suites::{Authentication, Suite, Suite12, TrafficKeys},
+    suites::{Authentication, Suite, Suite12},
 };
 use crate::error::{Error, PeerMisbehaved};
 use crate::wire::{
@@ -61,6 +59,8 @@ struct Agreed {
     stapling: Stapling,
     server_name: Option<String>,
     transcript: Transcript,
+    keeper: Keeper,
+    ticket: TicketPromise,
 }
 
 /// What the server's hello says of what comes along with its certificate.
@@ -88,20 +88,23 @@ impl Stapling {
     }
 }
 
-/// A ServerHello of DTLS 1.2; its version and random were checked (RFC 5246 §7.4.1.3). Its session id tells nothing:
-/// none was offered.
+/// A ServerHello of DTLS 1.2; its version and random were checked (RFC 5246 §7.4.1.3).
 pub(super) fn handle_server_hello(
-    offer: Offer,
+    mut offer: Offer,
     transcript: TranscriptBuffer,
     hello: &ServerHello<'_>,
     message: &Message<'_>,
     out: &mut Outbox,
 ) -> Result<State, Error> {
+    if let Some(session) = offer.take_resumed(hello) {
+        return abbreviated12::handle_server_hello(offer, *session, transcript, hello, message, out);
+    }
     let suite = check_server_hello(&offer, hello)?;
     let derivation = derivation(&hello.extensions, offer.config.extended_master_secret())?;
     let settled = Settled::read(&offer, &hello.extensions, ProtocolVersion::DTLS1_2)?;
     settled.limit_records(out);
     let stapling = Stapling::read(&hello.extensions)?;
+    let ticket = TicketPromise::of_server(&hello.extensions)?;
     // Only a client certificate's signature needs the messages themselves (RFC 5246 §7.4.8).
     let retention = if offer.config.has_client_certificate() { Retention::Messages } else { Retention::HashOnly };
     let mut transcript = transcript.start(suite.hash, TranscriptForm::Dtls12, retention);
@@ -110,12 +113,13 @@ pub(super) fn handle_server_hello(
     let server_name = offer.sni().map(str::to_owned);
     let Offer { config, name, .. } = offer;
     let parameters = KeyParameters { suite, derivation, randoms };
-    let agreed = Agreed { config, name, parameters, settled, stapling, server_name, transcript };
+    let keeper = Keeper::of_full(config.clone(), name.clone(), hello);
+    let agreed = Agreed { config, name, parameters, settled, stapling, server_name, transcript, keeper, ticket };
     Ok(State::ExpectServerCertificate12(Box::new(ExpectCertificate { agreed })))
 }
 
 /// RFC 5246 §7.4.1.3 and §7.4.1.4: only what was offered is selected, only what was asked is answered.
-fn check_server_hello(offer: &Offer, hello: &ServerHello<'_>) -> Result<Suite12, Error> {
+pub(super) fn check_server_hello(offer: &Offer, hello: &ServerHello<'_>) -> Result<Suite12, Error> {
     const ALLOWED: &[ExtensionType] = &[
         ExtensionType::SERVER_NAME,
         ExtensionType::APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
@@ -126,6 +130,7 @@ fn check_server_hello(offer: &Offer, hello: &ServerHello<'_>) -> Result<Suite12,
         ExtensionType::EC_POINT_FORMATS,
         ExtensionType::EXTENDED_MASTER_SECRET,
         ExtensionType::RENEGOTIATION_INFO,
+        ExtensionType::SESSION_TICKET,
         // Some servers answer it although only a client may send it in 1.2 (RFC 8422 §4).
         ExtensionType::SUPPORTED_GROUPS,
     ];
@@ -154,7 +159,7 @@ pub(super) struct ExpectCertificate {
 }
 
 impl ExpectCertificate {
-    pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
+    pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
         let Self { mut agreed } = self;
         let message = input.expect(HandshakeType::CERTIFICATE)?;
         let chain = read_certificate12(message.body)?;
@@ -166,7 +171,7 @@ impl ExpectCertificate {
         match agreed.stapling.status {
             Status::Unannounced => {
                 let judged = agreed.judge(&chain, &[])?;
-                pending::go_on(judged, Self { agreed })
+                pending::go_on(judged, Self { agreed }, out)
             }
             Status::Announced => {
                 let chain = chain.into_iter().map(<[u8]>::to_vec).collect();
@@ -182,7 +187,7 @@ impl ExpectCertificate {
 }
 
 impl AfterVerdict for ExpectCertificate {
-    fn trusted(self, chain: TrustedChain) -> Result<State, Error> {
+    fn trusted(self, chain: TrustedChain, _: &mut Outbox) -> Result<State, Error> {
         let Self { agreed } = self;
         Ok(State::ExpectServerKeyExchange12(Box::new(ExpectServerKeyExchange { agreed, chain })))
     }
@@ -207,19 +212,19 @@ pub(super) struct ExpectCertificateStatus {
 }
 
 impl ExpectCertificateStatus {
-    pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
+    pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
         let Self { mut agreed, chain } = self;
         let message = input.expect_one_of(&[HandshakeType::CERTIFICATE_STATUS, HandshakeType::SERVER_KEY_EXCHANGE])?;
         let chain: Vec<_> = chain.iter().map(Vec::as_slice).collect();
         if message.msg_type == HandshakeType::CERTIFICATE_STATUS {
             let judged = agreed.judge(&chain, read_certificate_status_message(message.body)?)?;
             agreed.transcript.add(&message);
-            return pending::go_on(judged, ExpectCertificate { agreed });
+            return pending::go_on(judged, ExpectCertificate { agreed }, out);
         }
         let judged = agreed.judge(&chain, &[])?;
         let server_key_exchange =
             OwnedMessage { msg_type: message.msg_type, message_seq: message.message_seq, body: message.body.to_vec() };
-        pending::go_on(judged, WithoutStatus { agreed, server_key_exchange })
+        pending::go_on(judged, WithoutStatus { agreed, server_key_exchange }, out)
     }
 }
 
@@ -237,7 +242,7 @@ impl WithoutStatus {
 }
 
 impl AfterVerdict for WithoutStatus {
-    fn trusted(self, chain: TrustedChain) -> Result<State, Error> {
+    fn trusted(self, chain: TrustedChain, _: &mut Outbox) -> Result<State, Error> {
         let Self { agreed, server_key_exchange } = self;
         ExpectServerKeyExchange { agreed, chain }.handle_message(&server_key_exchange.as_message())
     }
@@ -343,7 +348,7 @@ impl ExpectServerHelloDone {
     /// The client's flight, from Certificate to Finished (RFC 5246 §7.3).
     fn answer(self, out: &mut Outbox) -> Result<State, Error> {
         let Self { agreed, server, group, share, own } = self;
-        let Agreed { config, parameters, settled, server_name, mut transcript, .. } = agreed;
+        let Agreed { config, parameters, settled, server_name, mut transcript, keeper, ticket, .. } = agreed;
         if !matches!(own, OwnCertificate::Certified(..)) {
             transcript.forget_messages();
         }
@@ -370,7 +375,7 @@ impl ExpectServerHelloDone {
             kind: HandshakeKind::Full,
             authenticated: config.now().as_secs(),
         });
-        let progress = Progress { master, transcript, negotiated };
+        let progress = Progress { master, transcript, negotiated, keeper, ticket };
         match own {
             OwnCertificate::NotRequested | OwnCertificate::None => progress.finish(out),
             OwnCertificate::Certified(certified, signer) => {
@@ -428,16 +433,18 @@ pub(super) struct Progress {
     master: MasterSecret,
     transcript: Transcript,
     negotiated: Box<Negotiated>,
+    keeper: Keeper,
+    ticket: TicketPromise,
 }
 
 impl Progress {
     /// The end of the client's flight (RFC 5246 §7.1, §7.4.9).
-    fn finish(mut self, out: &mut Outbox) -> Result<State, Error> {
-        let keys = self.master.key_block()?;
-        send_finished(Role::Client, &self.master, keys.client, &mut self.transcript, out)?;
-        out.push(Effect::AwaitChangeCipherSpec);
-        let next = ExpectChangeCipherSpec { progress: self, keys: keys.server };
-        Ok(State::ExpectServerChangeCipherSpec12(Box::new(next)))
+    fn finish(self, out: &mut Outbox) -> Result<State, Error> {
+        let Self { master, mut transcript, negotiated, keeper, ticket } = self;
+        let keys = master.key_block()?;
+        send_finished(Role::Client, &master, keys.client, &mut transcript, out)?;
+        let confirmation = Confirmation { master, transcript, negotiated, keeper, own: OwnFinished::Sent };
+        Ok(confirmation.expect(keys.server, ticket, out))
     }
 }
 
@@ -453,36 +460,5 @@ impl AfterSignature for Progress {
 
     fn later(self) -> OnceSigned {
         OnceSigned::Client12(Box::new(self))
-    }
-}
-
-/// Our Finished is out.
-pub(super) struct ExpectChangeCipherSpec {
-    progress: Progress,
-    /// What the server writes with.
-    keys: TrafficKeys,
-}
-
-impl ExpectChangeCipherSpec {
-    pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
-        let Self { progress, keys } = self;
-        expect_change_cipher_spec(input)?;
-        out.push(Effect::InstallRead { epoch: PROTECTED_EPOCH, keys });
-        Ok(State::ExpectServerFinished12(Box::new(ExpectFinished { progress })))
-    }
-}
-
-/// The server's Finished confirms the handshake as a whole.
-pub(super) struct ExpectFinished {
-    progress: Progress,
-}
-
-impl ExpectFinished {
-    pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
-        let Progress { master, mut transcript, negotiated } = self.progress;
-        let message = input.expect(HandshakeType::FINISHED)?;
-        let finished = receive_finished(Role::Server, &master, &message, &mut transcript)?;
-        out.push(Effect::Complete(Arc::from(negotiated)));
-        Ok(State::Established12(Box::new(Established12::new(master, finished))))
     }
 }

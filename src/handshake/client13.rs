@@ -116,7 +116,7 @@ impl ExpectEncryptedExtensions {
                 let next = ExpectCertificateOrRequest { progress, settled };
                 Ok(State::ExpectServerCertificateOrRequest13(Box::new(next)))
             }
-            ServerProof::Session(session) => Resumption { progress, settled, session }.judge(),
+            ServerProof::Session(session) => Resumption { progress, settled, session }.judge(out),
         }
     }
 }
@@ -129,7 +129,7 @@ pub(super) struct Resumption {
 }
 
 impl Resumption {
-    fn judge(self) -> Result<State, Error> {
+    fn judge(self, out: &mut Outbox) -> Result<State, Error> {
         let offer = &self.progress.offer;
         if !offer.config.reverifies_on_resumption() {
             return Ok(self.expect_finished());
@@ -137,7 +137,7 @@ impl Resumption {
         let judged = TrustedChain::verify_again(self.session.peer.clone(), |peer| {
             offer.config.verify_server(peer, offer.name.as_ref())
         })?;
-        pending::go_on(judged, self)
+        pending::go_on(judged, self, out)
     }
 
     /// RFC 8446 §2.2: no CertificateRequest, Certificate or CertificateVerify.
@@ -154,7 +154,7 @@ impl Resumption {
 }
 
 impl AfterVerdict for Resumption {
-    fn trusted(self, _: TrustedChain) -> Result<State, Error> {
+    fn trusted(self, _: TrustedChain, _: &mut Outbox) -> Result<State, Error> {
         Ok(self.expect_finished())
     }
 
@@ -196,13 +196,13 @@ enum OwnCertificate {
 }
 
 impl ExpectCertificateOrRequest {
-    pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
+    pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
         let Self { mut progress, settled } = self;
         let certificate = compression13::expected(progress.offer.config.cert_decompressors());
         let message = input.expect_one_of(&[&[HandshakeType::CERTIFICATE_REQUEST], certificate].concat())?;
         if message.msg_type != HandshakeType::CERTIFICATE_REQUEST {
             let own = OwnCertificate::NotRequested;
-            return ExpectCertificate { progress, settled, own }.handle_certificate(&message);
+            return ExpectCertificate { progress, settled, own }.handle_certificate(&message, out);
         }
         let request = CertificateRequest::read13(message.body)?.ok_or(PeerMisbehaved::MissingSignatureAlgorithms)?;
         if !request.context.is_empty() {
@@ -239,12 +239,12 @@ pub(super) struct ExpectCertificate {
 }
 
 impl ExpectCertificate {
-    pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
+    pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
         let message = compression13::expect(input, self.progress.offer.config.cert_decompressors())?;
-        self.handle_certificate(&message)
+        self.handle_certificate(&message, out)
     }
 
-    fn handle_certificate(mut self, message: &Message<'_>) -> Result<State, Error> {
+    fn handle_certificate(mut self, message: &Message<'_>, out: &mut Outbox) -> Result<State, Error> {
         let progress = &mut self.progress;
         let config = &progress.offer.config;
         let max = config.transport().max_handshake_message();
@@ -259,7 +259,7 @@ impl ExpectCertificate {
             offer.config.verify_server(peer, offer.name.as_ref())
         })?;
         progress.transcript.add(message);
-        pending::go_on(judged, self)
+        pending::go_on(judged, self, out)
     }
 
     /// Whom we want to talk to.
@@ -269,7 +269,7 @@ impl ExpectCertificate {
 }
 
 impl AfterVerdict for ExpectCertificate {
-    fn trusted(self, trusted: TrustedChain) -> Result<State, Error> {
+    fn trusted(self, trusted: TrustedChain, _: &mut Outbox) -> Result<State, Error> {
         let Self { progress, settled, own } = self;
         let next = ExpectCertificateVerify { progress, settled, own, trusted };
         Ok(State::ExpectServerCertificateVerify13(Box::new(next)))

@@ -4,10 +4,12 @@
 //! One struct stands for each thing awaited; its `handle` takes it by value and returns the next, so that a handler that
 //! fails leaves nothing half-updated. Checks that matter return a witness that the next state holds.
 
+mod abbreviated12;
 mod authentication;
 mod client;
 mod client12;
 mod client13;
+mod client_finish12;
 mod common12;
 mod compression13;
 mod established;
@@ -16,12 +18,14 @@ mod grease;
 mod negotiate;
 mod offer;
 mod pending;
+mod resumption12;
 mod resumption13;
 mod schedule12;
 mod schedule13;
 mod server;
 mod server12;
 mod server13;
+mod server_finish12;
 mod session;
 mod signature;
 mod srtp;
@@ -210,8 +214,9 @@ enum State {
     ExpectServerCertificateStatus12(Box<client12::ExpectCertificateStatus>),
     ExpectServerKeyExchange12(Box<client12::ExpectServerKeyExchange>),
     ExpectServerHelloDone12(Box<client12::ExpectServerHelloDone>),
-    ExpectServerChangeCipherSpec12(Box<client12::ExpectChangeCipherSpec>),
-    ExpectServerFinished12(Box<client12::ExpectFinished>),
+    ExpectNewSessionTicket12(Box<client_finish12::ExpectNewSessionTicket>),
+    ExpectServerChangeCipherSpec12(Box<client_finish12::ExpectChangeCipherSpec>),
+    ExpectServerFinished12(Box<client_finish12::ExpectFinished>),
     ExpectEncryptedExtensions13(Box<client13::ExpectEncryptedExtensions>),
     ExpectServerCertificateOrRequest13(Box<client13::ExpectCertificateOrRequest>),
     ExpectServerCertificate13(Box<client13::ExpectCertificate>),
@@ -221,8 +226,8 @@ enum State {
     ExpectClientCertificate12(Box<server12::ExpectCertificate>),
     ExpectClientKeyExchange12(Box<server12::ExpectClientKeyExchange>),
     ExpectClientCertificateVerify12(Box<server12::ExpectCertificateVerify>),
-    ExpectClientChangeCipherSpec12(Box<server12::ExpectChangeCipherSpec>),
-    ExpectClientFinished12(Box<server12::ExpectFinished>),
+    ExpectClientChangeCipherSpec12(Box<server_finish12::ExpectChangeCipherSpec>),
+    ExpectClientFinished12(Box<server_finish12::ExpectFinished>),
     ExpectRetriedClientHello13(Box<server13::ExpectRetriedClientHello>),
     ExpectClientCertificate13(Box<server13::ExpectCertificate>),
     ExpectClientCertificateVerify13(Box<server13::ExpectCertificateVerify>),
@@ -246,6 +251,7 @@ impl State {
             Self::ExpectServerCertificateStatus12(state) => state.handle(input, out),
             Self::ExpectServerKeyExchange12(state) => state.handle(input, out),
             Self::ExpectServerHelloDone12(state) => state.handle(input, out),
+            Self::ExpectNewSessionTicket12(state) => state.handle(input, out),
             Self::ExpectServerChangeCipherSpec12(state) => state.handle(input, out),
             Self::ExpectServerFinished12(state) => state.handle(input, out),
             Self::ExpectEncryptedExtensions13(state) => state.handle(input, out),
@@ -264,7 +270,7 @@ impl State {
             Self::ExpectClientCertificateVerify13(state) => state.handle(input, out),
             Self::ExpectClientFinished13(state) => state.handle(input, out),
             Self::AwaitSignature(state) => state.handle(input, out),
-            Self::AwaitVerdict(state) => state.handle(input),
+            Self::AwaitVerdict(state) => state.handle(input, out),
             Self::Established12(state) => state.handle(input),
             Self::Established13(state) => state.handle(input, out),
             Self::Failed => Ok(Self::Failed),

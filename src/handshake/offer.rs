@@ -10,6 +10,7 @@ use super::{Effect, Outbox};
 use crate::config::{ClientConfig, KeyShares, Session, SessionHandle, SessionState, UnofferedProtocol};
 use crate::crypto::{
     self, KeyExchange, Role,
+    prf::Derivation,
     suites::{Suite, Suite13},
 };
 use crate::error::{Error, PeerMisbehaved};
@@ -50,8 +51,17 @@ pub(super) struct Offer {
 /// The session that a client would like to resume.
 pub(super) enum OfferedSession {
     None,
+    /// By session_id or session_ticket (RFC 5246 §7.4.1.2, RFC 5077 §3.2).
+    Dtls12(Box<OfferedSession12>),
     /// By pre_shared_key (RFC 8446 §4.2.11).
     Dtls13(Box<OfferedPsk>),
+}
+
+/// A session of DTLS 1.2 in a ClientHello.
+pub(super) struct OfferedSession12 {
+    session: Session,
+    /// The session's, or one of our own beside a ticket, by whose echo we know that it was taken (RFC 5077 §3.4).
+    id: Vec<u8>,
 }
 
 /// A PSK in a ClientHello.
@@ -85,7 +95,7 @@ impl Offer {
             true => OfferedShares::WithComponent(KeyExchange::start(first_group(&config)?)?),
             false => OfferedShares::None,
         };
-        let session = OfferedSession::choose(&config, name.as_ref());
+        let session = OfferedSession::choose(&config, name.as_ref())?;
         let hello_retry_request = HelloRetryRequest::Unneeded;
         Ok(Self { config, name, random, key_shares, legacy_cookie: Vec::new(), hello_retry_request, session })
     }
@@ -157,7 +167,7 @@ impl Offer {
         let suites: Vec<_> = self.grease().map(|grease| grease.suite).into_iter().chain(suites).collect();
         ClientHelloFields {
             random: &self.random,
-            session_id: &[],
+            session_id: self.session.id(),
             legacy_cookie: &self.legacy_cookie,
             cipher_suites: &suites,
         }
@@ -206,6 +216,11 @@ impl Offer {
                 self.offers(ProtocolVersion::DTLS1_3) && !self.config.cert_decompressors().is_empty()
             }
             ExtensionType::USE_SRTP => !self.config.srtp_profiles().is_empty(),
+            // "If the client is not prepared to receive a ticket [...] it MUST NOT include a SessionTicket extension"
+            // (RFC 5077 §3.2).
+            ExtensionType::SESSION_TICKET => {
+                self.offers(ProtocolVersion::DTLS1_2) && self.name.is_some() && self.config.keeps_sessions()
+            }
             ExtensionType::EC_POINT_FORMATS
             | ExtensionType::EXTENDED_MASTER_SECRET
             | ExtensionType::RENEGOTIATION_INFO => self.offers(ProtocolVersion::DTLS1_2),
@@ -253,6 +268,7 @@ impl Offer {
             // RFC 5746 §3.4: the empty field, since no renegotiation ever follows.
             ExtensionType::RENEGOTIATION_INFO => put_extension(out, ty, |out| out.put_u8(0)),
             ExtensionType::PSK_KEY_EXCHANGE_MODES => put_modes(out),
+            ExtensionType::SESSION_TICKET => put_extension(out, ty, |out| out.put(self.session.ticket())),
             ExtensionType::PRE_SHARED_KEY => self.session.put_psk(out),
             _ => put_extension(out, ty, |_| ()),
         }
@@ -265,6 +281,14 @@ impl Offer {
             && !psk.fits(suite)
         {
             self.session = OfferedSession::None;
+        }
+    }
+
+    /// The session of DTLS 1.2 that a ServerHello resumes: it echoes the id that came with it (RFC 5246 §7.4.1.3).
+    pub(super) fn take_resumed(&mut self, hello: &ServerHello<'_>) -> Option<Box<OfferedSession12>> {
+        match std::mem::replace(&mut self.session, OfferedSession::None) {
+            OfferedSession::Dtls12(session) if session.id == hello.session_id => Some(session),
+            _ => None,
         }
     }
 
@@ -293,15 +317,44 @@ impl Offer {
 
 impl OfferedSession {
     /// The newest session with the server that can be resumed.
-    fn choose(config: &ClientConfig, name: Option<&ServerName<'static>>) -> Self {
-        let Some(Session { state, handle, .. }) = config.take_session(name) else { return Self::None };
-        let SessionHandle::Psk { ticket, age_add } = handle else { return Self::None };
+    fn choose(config: &ClientConfig, name: Option<&ServerName<'static>>) -> Result<Self, Error> {
+        let Some(session) = config.take_session(name) else { return Ok(Self::None) };
+        let (state, ticket, age_add) = match session.handle {
+            SessionHandle::Psk { ticket, age_add } => (session.state, ticket, age_add),
+            SessionHandle::Id(ref id) => {
+                let id = id.clone();
+                return Ok(OfferedSession12 { session, id }.if_extended());
+            }
+            SessionHandle::Ticket(_) => {
+                let id = crypto::random::<SESSION_ID_LEN>(config.provider())?.to_vec();
+                return Ok(OfferedSession12 { session, id }.if_extended());
+            }
+        };
         let Some(Suite::Dtls13(suite)) = config.suites().iter().find(|suite| suite.id() == state.suite) else {
-            return Self::None;
+            return Ok(Self::None);
         };
         let suite = *suite;
         let obfuscated_ticket_age = state.times.age(config.now()).wrapping_add(age_add);
-        Self::Dtls13(Box::new(OfferedPsk { state, suite, ticket, obfuscated_ticket_age }))
+        Ok(Self::Dtls13(Box::new(OfferedPsk { state, suite, ticket, obfuscated_ticket_age })))
+    }
+
+    /// What stands in session_id. A client of both versions says it too, if it has one (RFC 9147 §5.3).
+    fn id(&self) -> &[u8] {
+        match self {
+            Self::Dtls12(offered) => &offered.id,
+            Self::None | Self::Dtls13(_) => &[],
+        }
+    }
+
+    /// What stands in session_ticket; empty is the wish for one (RFC 5077 §3.2).
+    fn ticket(&self) -> &[u8] {
+        match self {
+            Self::Dtls12(offered) => match &offered.session.handle {
+                SessionHandle::Ticket(ticket) => ticket,
+                SessionHandle::Id(_) | SessionHandle::Psk { .. } => &[],
+            },
+            Self::None | Self::Dtls13(_) => &[],
+        }
     }
 
     fn put_psk(&self, out: &mut Vec<u8>) {
@@ -310,6 +363,24 @@ impl OfferedSession {
             let psk = PskIdentity { identity: ticket, obfuscated_ticket_age: *obfuscated_ticket_age };
             put_offered_psk(out, &psk, suite.hash.output_len());
         }
+    }
+}
+
+impl OfferedSession12 {
+    /// "The client SHOULD NOT offer an abbreviated handshake to resume a session that does not use an extended master secret"
+    /// (RFC 7627 §5.3); nor one that no id can stand for.
+    fn if_extended(self) -> OfferedSession {
+        match self.session.state.derivation {
+            Derivation::Extended if (1..=SESSION_ID_LEN).contains(&self.id.len()) => {
+                OfferedSession::Dtls12(Box::new(self))
+            }
+            Derivation::Extended | Derivation::Legacy => OfferedSession::None,
+        }
+    }
+
+    /// The session, once the server has taken it.
+    pub(super) fn into_session(self) -> Session {
+        self.session
     }
 }
 
@@ -349,6 +420,9 @@ impl HelloTranscript<'_> {
     }
 }
 
+/// Octets of a session id of our own: as many as fit (RFC 5246 §7.4.1.2).
+const SESSION_ID_LEN: usize = 32;
+
 /// What a ClientHello may hold, in this order.
 const EXTENSIONS: &[ExtensionType] = &[
     ExtensionType::SERVER_NAME,
@@ -368,6 +442,7 @@ const EXTENSIONS: &[ExtensionType] = &[
     ExtensionType::EXTENDED_MASTER_SECRET,
     ExtensionType::RENEGOTIATION_INFO,
     ExtensionType::PSK_KEY_EXCHANGE_MODES,
+    ExtensionType::SESSION_TICKET,
     // "MUST be the last extension in the ClientHello" (RFC 8446 §4.2.11).
     ExtensionType::PRE_SHARED_KEY,
 ];

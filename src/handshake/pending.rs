@@ -5,7 +5,7 @@
 
 use super::authentication::{Judged, TrustedChain, UnjudgedChain};
 use super::signature::Signing;
-use super::{Handshake, Input, Outbox, State, client12, client13, server12, server13};
+use super::{Handshake, Input, Outbox, State, abbreviated12, client12, client13, server12, server13};
 use crate::error::{ApiMisuse, Error};
 use crate::verify::Judgement;
 use crate::wire::{SignatureScheme, certificate::DigitallySigned};
@@ -139,6 +139,7 @@ pub(super) enum OnceJudged {
     Client12(Box<client12::ExpectCertificate>),
     WithoutStatus12(Box<client12::WithoutStatus>),
     Client13(Box<client13::ExpectCertificate>),
+    Resumption12(Box<abbreviated12::Resumption>),
     Resumption13(Box<client13::Resumption>),
     Server12(Box<server12::ExpectCertificate>),
     Server13(Box<server13::ExpectCertificate>),
@@ -146,30 +147,31 @@ pub(super) enum OnceJudged {
 
 /// What goes on with a chain that is trusted.
 pub(super) trait AfterVerdict {
-    fn trusted(self, chain: TrustedChain) -> Result<State, Error>;
+    fn trusted(self, chain: TrustedChain, out: &mut Outbox) -> Result<State, Error>;
     fn later(self) -> OnceJudged;
 }
 
 /// Goes on with a chain that was judged, or waits for the verdict.
-pub(super) fn go_on(judged: Judged, next: impl AfterVerdict) -> Result<State, Error> {
+pub(super) fn go_on(judged: Judged, next: impl AfterVerdict, out: &mut Outbox) -> Result<State, Error> {
     match judged {
-        Judged::Trusted(chain) => next.trusted(chain),
+        Judged::Trusted(chain) => next.trusted(chain, out),
         Judged::Later(chain) => Ok(State::AwaitVerdict(Box::new(AwaitVerdict { chain, next: next.later() }))),
     }
 }
 
 impl AwaitVerdict {
-    pub(super) fn handle(self, input: Input<'_>) -> Result<State, Error> {
+    pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
         let Input::Verdict(verdict) = input else { return Err(ApiMisuse::HandshakeNotComplete.into()) };
         let Self { chain, next } = self;
         match chain.judged(Judgement::of(verdict.map_err(Clone::clone))?) {
             Judged::Trusted(chain) => match next {
-                OnceJudged::Client12(next) => next.trusted(chain),
-                OnceJudged::WithoutStatus12(next) => next.trusted(chain),
-                OnceJudged::Client13(next) => next.trusted(chain),
-                OnceJudged::Resumption13(next) => next.trusted(chain),
-                OnceJudged::Server12(next) => next.trusted(chain),
-                OnceJudged::Server13(next) => next.trusted(chain),
+                OnceJudged::Client12(next) => next.trusted(chain, out),
+                OnceJudged::WithoutStatus12(next) => next.trusted(chain, out),
+                OnceJudged::Client13(next) => next.trusted(chain, out),
+                OnceJudged::Resumption12(next) => next.trusted(chain, out),
+                OnceJudged::Resumption13(next) => next.trusted(chain, out),
+                OnceJudged::Server12(next) => next.trusted(chain, out),
+                OnceJudged::Server13(next) => next.trusted(chain, out),
             },
             Judged::Later(chain) => Ok(State::AwaitVerdict(Box::new(Self { chain, next }))),
         }
@@ -180,6 +182,7 @@ impl AwaitVerdict {
             OnceJudged::Client12(next) => next.server_name(),
             OnceJudged::WithoutStatus12(next) => next.server_name(),
             OnceJudged::Client13(next) => next.server_name(),
+            OnceJudged::Resumption12(next) => next.server_name(),
             OnceJudged::Resumption13(next) => next.server_name(),
             OnceJudged::Server12(_) | OnceJudged::Server13(_) => None,
         };

@@ -6,7 +6,7 @@ use super::schedule13::{EarlySchedule, ResumptionSecret};
 use super::session::{self, ResumableSession};
 use super::transcript::Transcript;
 use super::{APPLICATION_EPOCH, Effect, FlightEnd, Outbox};
-use crate::config::{ClientConfig, MAX_LIFETIME, ServerConfig, Session, SessionHandle, SessionState, SessionTimes};
+use crate::config::{ClientConfig, ServerConfig, Session, SessionHandle, SessionState, SessionTimes};
 use crate::crypto::{self, prf::Derivation, suites::Suite13};
 use crate::error::{Error, PeerMisbehaved};
 use crate::wire::{
@@ -137,22 +137,14 @@ fn make_ticket(
     secret: &ResumptionSecret,
     nonce: &[u8],
 ) -> Result<Option<(u32, Vec<u8>)>, Error> {
-    let now = config.now();
-    // However often it is resumed, what was proven once gets old (RFC 8446 §4.6.1).
-    let age = now.as_secs().saturating_sub(negotiated.authenticated);
-    let left = u64::from(MAX_LIFETIME).saturating_sub(age).try_into().unwrap_or(MAX_LIFETIME);
-    let lifetime = config.session_lifetime().min(left);
-    if lifetime == 0 {
-        return Ok(None);
-    }
-    let times = SessionTimes::new(negotiated.authenticated, now, lifetime);
+    let Some(times) = session::times(config, negotiated.authenticated) else { return Ok(None) };
     let psk = secret.psk(nonce)?;
     let state = negotiated.session(psk, Derivation::Extended, config.session_context(), times);
     let ticket = match session::seal(config, &state) {
         Some(ticket) => Some(ticket),
         None => session::store(config, &state)?,
     };
-    Ok(ticket.map(|ticket| (lifetime, ticket)))
+    Ok(ticket.map(|ticket| (times.lifetime, ticket)))
 }
 
 /// What a client needs to make sessions of the tickets that may come as long as the association lasts.
@@ -185,4 +177,4 @@ impl TicketKeeper {
 }
 
 /// Octets of a ticket that a client keeps and sends back: a quarter of what a ClientHello could say.
-const MAX_TICKET: usize = 1 << 14;
+pub(super) const MAX_TICKET: usize = 1 << 14;

@@ -78,19 +78,16 @@ impl MasterSecret {
     }
 
     /// The master secret of an earlier session, under new randoms (RFC 5246 §7.3).
-    #[cfg(test)]
     pub(crate) const fn resumed(suite: Suite12, secret: Secret, derivation: Derivation, randoms: Randoms) -> Self {
         Self { suite, secret, derivation, randoms }
     }
 
     /// What a session keeps.
-    #[cfg(test)]
     pub(crate) const fn secret(&self) -> &Secret {
         &self.secret
     }
 
     /// Whether extended_master_secret was negotiated: a session keeps this too (RFC 7627 §5.4).
-    #[cfg(test)]
     pub(crate) const fn derivation(&self) -> Derivation {
         self.derivation
     }

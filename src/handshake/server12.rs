@@ -10,32 +10,31 @@
 //! Certificate*              -->                          ExpectCertificate
 //! ClientKeyExchange         -->                          ExpectClientKeyExchange
 //! CertificateVerify*        -->                          ExpectCertificateVerify
-//! [ChangeCipherSpec]        -->                          ExpectChangeCipherSpec
-//! Finished                  -->                          ExpectFinished
+//! [ChangeCipherSpec]        -->                          (server_finish12.rs)
+//! Finished                  -->
+//!                           <--  [NewSessionTicket]
 //!                           <--  [ChangeCipherSpec]
 //!                           <--  Finished                Established12
 //! ```
 
 use super::authentication::TrustedChain;
-use super::common12::{
-    KeyParameters, PROTECTED_EPOCH, authentication, derivation, expect_change_cipher_spec, receive_finished,
-    send_finished,
-};
-use super::established::Established12;
+use super::common12::{KeyParameters, authentication, derivation};
 use super::extensions::Settled;
 use super::negotiate::{
     HandshakeKind, HelloRetryRequest, Negotiated, acknowledges_name, select_group12, select_suite12, server_name,
 };
 use super::pending::{self, AfterSignature, AfterVerdict, OnceJudged, OnceSigned};
+use super::resumption12::{AcceptedSession, Promise};
 use super::schedule12::{Derivation, KeyBlock, MasterSecret, PeerShare, Randoms};
+use super::server_finish12::{Confirmation, LastFlight, OwnFinished};
 use super::signature::{self, SignatureContext};
 use super::stapling::Stapled;
 use super::transcript::{Retention, Transcript, TranscriptForm};
-use super::{Effect, FlightEnd, Input, Outbox, State};
+use super::{Effect, FlightEnd, Input, Outbox, State, abbreviated12};
 use crate::config::{PeerCredentials, ServerConfig};
 use crate::crypto::{
     self, KeyExchange, Role,
-    suites::{Authentication, Suite12, TrafficKeys},
+    suites::{Authentication, Suite12},
 };
 use crate::error::{Error, PeerIncompatible};
 use crate::verify::ClientAuth;
@@ -62,6 +61,9 @@ pub(super) fn handle_client_hello(
     message: &Message<'_>,
     out: &mut Outbox,
 ) -> Result<State, Error> {
+    if let Some(session) = AcceptedSession::find(&config, hello)? {
+        return abbreviated12::resume(&config, session, hello, message, out);
+    }
     let choice = Choice::make(&config, hello)?;
     // Only a client certificate's signature needs the messages themselves (RFC 5246 §7.4.8).
     let retention = match config.client_auth() {
@@ -79,7 +81,9 @@ pub(crate) fn estimated_flight(config: &ServerConfig, hello: &ClientHello<'_>) -
     let choice = Choice::make(config, hello).ok()?;
     let chain = choice.certified.cert.iter().map(|certificate| certificate.len());
     let authorities = config.client_authorities().iter().map(|name| name.as_ref().len().saturating_add(2));
-    Some(chain.chain(authorities).fold(FLIGHT_WITHOUT_CHAIN, usize::saturating_add))
+    // A resumption has no chain, and perhaps a new ticket about as long as the old one.
+    let ticket = hello.extensions.find(ExtensionType::SESSION_TICKET).map(<[u8]>::len);
+    Some(chain.chain(authorities).chain(ticket).fold(FLIGHT_WITHOUT_CHAIN, usize::saturating_add))
 }
 
 /// Octets of all messages of the flight but the certificates and the names of authorities, and of the headers of their
@@ -128,7 +132,8 @@ impl Choice {
         let key_exchange = KeyExchange::start(self.group)?;
         out.push(Effect::Flight(FlightEnd::Answer));
         self.settled.limit_records(out);
-        let body = self.server_hello(&config, hello, &randoms.server);
+        let promise = Promise::of_full(&config, hello, self.derivation)?;
+        let body = self.server_hello(&config, hello, &promise, &randoms.server);
         out.send(Epoch::PLAINTEXT, HandshakeType::SERVER_HELLO, body, &mut transcript)?;
         let mut body = Vec::new();
         put_certificate12(&mut body, self.certified.cert.iter().map(AsRef::as_ref));
@@ -154,30 +159,30 @@ impl Choice {
             kind: HandshakeKind::Full,
             authenticated: config.now().as_secs(),
         });
-        let exchange = Exchange { config, parameters, key_exchange, transcript, negotiated };
+        let exchange = Exchange { config, parameters, key_exchange, transcript, negotiated, promise };
         pending::sign(self.certified, self.signer.as_ref(), content, Unsigned { exchange, params }, out)
     }
 
-    /// RFC 5246 §7.4.1.3. The empty session id says that the session is not kept.
-    fn server_hello(&self, config: &ServerConfig, hello: &ClientHello<'_>, random: &Random) -> Vec<u8> {
+    /// RFC 5246 §7.4.1.3. An empty session id says that the session is not kept.
+    fn server_hello(
+        &self,
+        config: &ServerConfig,
+        hello: &ClientHello<'_>,
+        promise: &Promise,
+        random: &Random,
+    ) -> Vec<u8> {
         let mut body = Vec::with_capacity(SERVER_HELLO_LEN);
-        ServerHello::put(&mut body, random, &[], self.suite.id, |out| self.put_extensions(config, hello, out));
+        ServerHello::put(&mut body, random, promise.session_id(), self.suite.id, |out| {
+            self.put_extensions(config, hello, promise, out);
+        });
         body
     }
 
     /// Answers to the client's extensions, and nothing else (RFC 5246 §7.4.1.4).
-    fn put_extensions(&self, config: &ServerConfig, hello: &ClientHello<'_>, out: &mut Vec<u8>) {
+    fn put_extensions(&self, config: &ServerConfig, hello: &ClientHello<'_>, promise: &Promise, out: &mut Vec<u8>) {
         if acknowledges_name(hello, config) {
             // RFC 6066 §3: it "SHALL be empty".
             put_extension(out, ExtensionType::SERVER_NAME, |_| ());
-        }
-        // RFC 5746 §3.6: an answer to the signalling suite too.
-        let scsv = hello.cipher_suites.contains(&CipherSuite::TLS_EMPTY_RENEGOTIATION_INFO_SCSV);
-        if scsv || hello.known.renegotiation_info.is_some() {
-            put_extension(out, ExtensionType::RENEGOTIATION_INFO, |out| out.put_u8(0));
-        }
-        if self.derivation == Derivation::Extended {
-            put_extension(out, ExtensionType::EXTENDED_MASTER_SECRET, |_| ());
         }
         // RFC 8422 §5.2.
         if hello.known.point_formats.is_some() {
@@ -186,8 +191,31 @@ impl Choice {
             });
         }
         self.stapled.put_answers12(out);
-        self.settled.put(config, ProtocolVersion::DTLS1_2, out);
+        put_session_extensions(config, hello, self.derivation, promise, &self.settled, out);
     }
+}
+
+/// The answers that a resumed session has too.
+pub(super) fn put_session_extensions(
+    config: &ServerConfig,
+    hello: &ClientHello<'_>,
+    derivation: Derivation,
+    promise: &Promise,
+    settled: &Settled,
+    out: &mut Vec<u8>,
+) {
+    // RFC 5746 §3.6: an answer to the signalling suite too.
+    let scsv = hello.cipher_suites.contains(&CipherSuite::TLS_EMPTY_RENEGOTIATION_INFO_SCSV);
+    if scsv || hello.known.renegotiation_info.is_some() {
+        put_extension(out, ExtensionType::RENEGOTIATION_INFO, |out| out.put_u8(0));
+    }
+    if derivation == Derivation::Extended {
+        put_extension(out, ExtensionType::EXTENDED_MASTER_SECRET, |_| ());
+    }
+    if promise.announces_ticket() {
+        put_extension(out, ExtensionType::SESSION_TICKET, |_| ());
+    }
+    settled.put(config, ProtocolVersion::DTLS1_2, out);
 }
 
 /// The flight up to the server's Certificate is prepared.
@@ -241,7 +269,7 @@ fn usable_schemes(hello: &ClientHello<'_>, config: &ServerConfig) -> Result<Vec<
 }
 
 /// A server that has 1.3 marks its answer of 1.2 (RFC 8446 §4.1.3).
-fn server_random(config: &ServerConfig) -> Result<Random, Error> {
+pub(super) fn server_random(config: &ServerConfig) -> Result<Random, Error> {
     let mut random: Random = crypto::random(config.provider())?;
     if config.versions().contains(&ProtocolVersion::DTLS1_3)
         && let Some(mark) = random.last_chunk_mut()
@@ -271,6 +299,7 @@ struct Exchange {
     key_exchange: KeyExchange,
     transcript: Transcript,
     negotiated: Box<Negotiated>,
+    promise: Promise,
 }
 
 /// Who the client says it is.
@@ -296,7 +325,7 @@ pub(super) struct ExpectCertificate {
 }
 
 impl ExpectCertificate {
-    pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
+    pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
         let Self { mut exchange } = self;
         let message = input.expect(HandshakeType::CERTIFICATE)?;
         let chain = read_certificate12(message.body)?;
@@ -310,12 +339,12 @@ impl ExpectCertificate {
         }
         let judged =
             TrustedChain::verify(&chain, Staples::default(), |peer| exchange.config.verify_client(&peer.certificates))?;
-        pending::go_on(judged, Self { exchange })
+        pending::go_on(judged, Self { exchange }, out)
     }
 }
 
 impl AfterVerdict for ExpectCertificate {
-    fn trusted(self, chain: TrustedChain) -> Result<State, Error> {
+    fn trusted(self, chain: TrustedChain, _: &mut Outbox) -> Result<State, Error> {
         Ok(self.exchange.expect_client_key_exchange(Client::Certified(chain)))
     }
 
@@ -333,7 +362,7 @@ pub(super) struct ExpectClientKeyExchange {
 impl ExpectClientKeyExchange {
     pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
         let Self { exchange, client } = self;
-        let Exchange { config, parameters, key_exchange, mut transcript, negotiated } = exchange;
+        let Exchange { config, parameters, key_exchange, mut transcript, negotiated, promise } = exchange;
         let message = input.expect(HandshakeType::CLIENT_KEY_EXCHANGE)?;
         let public = read_client_key_exchange(message.body)?;
         transcript.add(&message);
@@ -341,14 +370,13 @@ impl ExpectClientKeyExchange {
         let master = parameters.master_secret(key_exchange, share, &transcript)?;
         master.log(config.key_log());
         let keys = master.key_block()?;
-        let progress = Progress { master, keys, transcript, negotiated };
+        let progress = Progress { config, master, keys, transcript, negotiated, promise };
         Ok(match client {
             Client::Anonymous => progress.expect_change_cipher_spec(out),
             // A certificate of a kind that can sign, as those that are asked for, is followed by a signature
             // (RFC 5246 §7.4.8).
             Client::Certified(chain) => {
-                let next = ExpectCertificateVerify { config, progress, chain };
-                State::ExpectClientCertificateVerify12(Box::new(next))
+                State::ExpectClientCertificateVerify12(Box::new(ExpectCertificateVerify { progress, chain }))
             }
         })
     }
@@ -356,37 +384,39 @@ impl ExpectClientKeyExchange {
 
 /// What is needed once the keys are known.
 struct Progress {
+    config: Arc<ServerConfig>,
     master: MasterSecret,
     keys: KeyBlock,
     transcript: Transcript,
     negotiated: Box<Negotiated>,
+    promise: Promise,
 }
 
 impl Progress {
     fn expect_change_cipher_spec(self, out: &mut Outbox) -> State {
-        out.push(Effect::AwaitChangeCipherSpec);
-        State::ExpectClientChangeCipherSpec12(Box::new(ExpectChangeCipherSpec { progress: self }))
+        let Self { config, master, keys, transcript, negotiated, promise } = self;
+        let own = OwnFinished::Due(Box::new(LastFlight { config, keys: keys.server, promise }));
+        Confirmation { master, transcript, negotiated, own }.expect(keys.client, out)
     }
 }
 
 /// The client's chain is trusted; now the client must prove that it is its own.
 pub(super) struct ExpectCertificateVerify {
-    config: Arc<ServerConfig>,
     progress: Progress,
     chain: TrustedChain,
 }
 
 impl ExpectCertificateVerify {
     pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
-        let Self { config, mut progress, chain } = self;
+        let Self { mut progress, chain } = self;
         let message = input.expect(HandshakeType::CERTIFICATE_VERIFY)?;
         let signed = DigitallySigned::read_certificate_verify(message.body)?;
         // "all handshake messages sent or received, starting at client hello and up to, but not including, this
         // message" (RFC 5246 §7.4.8); the scheme is one of those requested.
         let client = chain.verify_signed(
-            config.provider(),
+            progress.config.provider(),
             SignatureContext::CertificateVerify12,
-            config.signature_schemes(),
+            progress.config.signature_schemes(),
             progress.transcript.messages().ok_or(Error::Provider)?,
             &signed,
         )?;
@@ -394,41 +424,5 @@ impl ExpectCertificateVerify {
         progress.transcript.add(&message);
         progress.negotiated.peer = client.into_peer();
         Ok(progress.expect_change_cipher_spec(out))
-    }
-}
-
-/// Everything in plaintext has come.
-pub(super) struct ExpectChangeCipherSpec {
-    progress: Progress,
-}
-
-impl ExpectChangeCipherSpec {
-    pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
-        let Progress { master, keys, transcript, negotiated } = self.progress;
-        expect_change_cipher_spec(input)?;
-        out.push(Effect::InstallRead { epoch: PROTECTED_EPOCH, keys: keys.client });
-        let next = ExpectFinished { master, keys: keys.server, transcript, negotiated };
-        Ok(State::ExpectClientFinished12(Box::new(next)))
-    }
-}
-
-/// The client's Finished confirms the handshake as a whole.
-pub(super) struct ExpectFinished {
-    master: MasterSecret,
-    /// What we write with.
-    keys: TrafficKeys,
-    transcript: Transcript,
-    negotiated: Box<Negotiated>,
-}
-
-impl ExpectFinished {
-    pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
-        let Self { master, keys, mut transcript, negotiated } = self;
-        let message = input.expect(HandshakeType::FINISHED)?;
-        let finished = receive_finished(Role::Client, &master, &message, &mut transcript)?;
-        out.push(Effect::Flight(FlightEnd::RepeatOfPeer));
-        send_finished(Role::Server, &master, keys, &mut transcript, out)?;
-        out.push(Effect::Complete(Arc::from(negotiated)));
-        Ok(State::Established12(Box::new(Established12::new(master, finished))))
     }
 }

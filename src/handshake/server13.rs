@@ -472,7 +472,7 @@ pub(super) struct ExpectCertificate {
 }
 
 impl ExpectCertificate {
-    pub(super) fn handle(self, input: Input<'_>, _: &mut Outbox) -> Result<State, Error> {
+    pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
         let Self { mut progress } = self;
         let config = &progress.config;
         let message = compression13::expect(input, config.cert_decompressors())?;
@@ -487,12 +487,12 @@ impl ExpectCertificate {
         let judged = TrustedChain::verify(&certificate.chain, certificate.staples()?, |peer| {
             progress.config.verify_client(&peer.certificates)
         })?;
-        pending::go_on(judged, Self { progress })
+        pending::go_on(judged, Self { progress }, out)
     }
 }
 
 impl AfterVerdict for ExpectCertificate {
-    fn trusted(self, trusted: TrustedChain) -> Result<State, Error> {
+    fn trusted(self, trusted: TrustedChain, _: &mut Outbox) -> Result<State, Error> {
         let Self { progress } = self;
         Ok(State::ExpectClientCertificateVerify13(Box::new(ExpectCertificateVerify { progress, trusted })))
     }

@@ -4,7 +4,7 @@
 //! A session that cannot be had or used is as good as none: a full handshake follows, and never an error.
 
 use super::negotiate::{Negotiated, server_name};
-use crate::config::{ServerConfig, SessionContext, SessionState, SessionTimes, session_bytes};
+use crate::config::{MAX_LIFETIME, ServerConfig, SessionContext, SessionState, SessionTimes, session_bytes};
 use crate::crypto::{self, prf::Derivation, secret::Secret};
 use crate::error::Error;
 use crate::verify::{ClientAuth, Judgement};
@@ -28,7 +28,6 @@ impl ResumableSession {
     }
 
     /// The session that is kept under this id, as it stays (RFC 5246 §7.3).
-    #[expect(dead_code, reason = "session ids are DTLS 1.2's")]
     pub(super) fn find(
         config: &ServerConfig,
         id: &[u8],
@@ -120,14 +119,36 @@ pub(super) fn seal(config: &ServerConfig, state: &SessionState) -> Option<Vec<u8
 /// # Errors
 /// [`Error::Provider`] if there is no randomness.
 pub(super) fn store(config: &ServerConfig, state: &SessionState) -> Result<Option<Vec<u8>>, Error> {
-    let storage = config.session_storage();
-    if !storage.can_cache() {
-        return Ok(None);
+    let id = new_id(config)?;
+    Ok(store_as(config, &id, state).then_some(id))
+}
+
+/// An id that may be given to a session; empty if none is kept.
+///
+/// # Errors
+/// [`Error::Provider`] if there is no randomness.
+pub(super) fn new_id(config: &ServerConfig) -> Result<Vec<u8>, Error> {
+    match config.session_storage().can_cache() {
+        true => Ok(crypto::random::<SESSION_ID_LEN>(config.provider())?.to_vec()),
+        false => Ok(Vec::new()),
     }
-    let id: [u8; SESSION_ID_LEN] = crypto::random(config.provider())?;
+}
+
+/// Keeps the session under its id, unless that is empty; whether there was room for it.
+pub(super) fn store_as(config: &ServerConfig, id: &[u8], state: &SessionState) -> bool {
     // The storage takes ownership, and wipes nothing.
-    let plain = session_bytes(state, &[FORMAT]).to_vec();
-    Ok(storage.put(id.to_vec(), plain).then(|| id.to_vec()))
+    let plain = || session_bytes(state, &[FORMAT]).to_vec();
+    !id.is_empty() && config.session_storage().put(id.to_vec(), plain())
+}
+
+/// How long a session is good that is made now by a peer that proved at unix time `authenticated` who it is; nothing if it is
+/// not good at all. However often it is resumed, what was proven once gets old (RFC 8446 §4.6.1).
+pub(super) fn times(config: &ServerConfig, authenticated: u64) -> Option<SessionTimes> {
+    let now = config.now();
+    let age = now.as_secs().saturating_sub(authenticated);
+    let left = u64::from(MAX_LIFETIME).saturating_sub(age).try_into().unwrap_or(MAX_LIFETIME);
+    let lifetime = config.session_lifetime().min(left);
+    (lifetime > 0).then(|| SessionTimes::new(authenticated, now, lifetime))
 }
 
 /// First octet of a session at the server; another one with each change of the format.

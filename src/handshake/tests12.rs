@@ -2,6 +2,7 @@
 
 mod hostile;
 mod pair;
+mod resumption;
 
 use super::State;
 use crate::config::{ExtendedMasterSecret, ServerNameAcknowledgement, UnofferedProtocol};
@@ -86,8 +87,8 @@ fn every_suite_with_every_certificate_and_client_certificate() {
 #[test]
 fn effects_in_order() {
     let pair = established(&mutual());
-    assert_eq!(pair.client.log.join(" "), "answer 1@0 answer 11@0 16@0 15@0 ccs@0 w1 20@1 await r1 complete");
-    assert_eq!(pair.server.log.join(" "), "answer 2@0 11@0 12@0 13@0 14@0 await r1 repeat ccs@0 w1 20@1 complete");
+    assert_eq!(pair.client.log.join(" "), "answer 1@0 answer 11@0 16@0 15@0 ccs@0 w1 20@1 await r1 complete kept");
+    assert_eq!(pair.server.log.join(" "), "answer 2@0 11@0 12@0 13@0 14@0 await r1 repeat 4@0 ccs@0 w1 20@1 complete");
 }
 
 #[test]
@@ -221,7 +222,12 @@ fn a_server_answers_only_what_it_was_asked() {
     let mut pair = Pair::new(&Setup::default());
     let hello = |pair: &mut Pair| pair.client.take().remove(0);
     let Sent::Message(epoch, mut message) = hello(&mut pair) else { panic!() };
-    for ty in [ExtensionType::SERVER_NAME, ExtensionType::EC_POINT_FORMATS, ExtensionType::RENEGOTIATION_INFO] {
+    for ty in [
+        ExtensionType::SERVER_NAME,
+        ExtensionType::EC_POINT_FORMATS,
+        ExtensionType::RENEGOTIATION_INFO,
+        ExtensionType::SESSION_TICKET,
+    ] {
         rename(&mut message.body, client_extensions, ty, 0xfa00 | ty.0 & 0xff);
     }
     let answered = |message: &OwnedMessage| -> Vec<ExtensionType> {

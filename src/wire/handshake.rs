@@ -5,6 +5,7 @@ use super::codec::{Malformed, Reader};
 use super::enums::HandshakeType;
 use super::hello::{ClientHello, ServerHello, read_hello_verify_request};
 use super::key_exchange::{ServerKeyExchange, read_client_key_exchange};
+use super::post_handshake::NewSessionTicket12;
 use super::stapling::read_certificate_status_message;
 
 /// Octets of a handshake header in DTLS.
@@ -130,6 +131,7 @@ pub(crate) fn check_plaintext(message: &Message<'_>) -> Result<(), Malformed> {
         HandshakeType::CLIENT_HELLO => ClientHello::read(body).map(drop),
         HandshakeType::SERVER_HELLO => ServerHello::read(body).map(drop),
         HandshakeType::HELLO_VERIFY_REQUEST => read_hello_verify_request(body).map(drop),
+        HandshakeType::NEW_SESSION_TICKET => NewSessionTicket12::read(body).map(drop),
         HandshakeType::CERTIFICATE => read_certificate12(body).map(drop),
         HandshakeType::SERVER_KEY_EXCHANGE => ServerKeyExchange::read(body).map(drop),
         HandshakeType::CERTIFICATE_STATUS => read_certificate_status_message(body).map(drop),

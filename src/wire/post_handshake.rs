@@ -34,6 +34,30 @@ impl KeyUpdateRequest {
     }
 }
 
+/// A DTLS 1.2 NewSessionTicket (RFC 5077 §3.3). The ticket may be empty, which is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NewSessionTicket12<'a> {
+    /// Seconds; 0: unspecified.
+    pub(crate) lifetime_hint: u32,
+    pub(crate) ticket: &'a [u8],
+}
+
+impl<'a> NewSessionTicket12<'a> {
+    pub(crate) fn read(body: &'a [u8]) -> Result<Self, Malformed> {
+        let mut r = Reader::new(body);
+        let message = Self { lifetime_hint: r.u32()?, ticket: r.vec16()? };
+        r.finish()?;
+        Ok(message)
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.ticket.len().saturating_add(6));
+        out.put(&self.lifetime_hint.to_be_bytes());
+        out.put_vec::<2>(|out| out.put(self.ticket));
+        out
+    }
+}
+
 /// A DTLS 1.3 NewSessionTicket (RFC 8446 §4.6.1). Its extensions are of no use here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NewSessionTicket13<'a> {
@@ -74,6 +98,19 @@ mod tests {
         assert_eq!(KeyUpdateRequest::read(&[2]), Ok(None));
         assert_eq!(KeyUpdateRequest::read(&[0, 0]), Err(Malformed::TrailingData));
         assert_eq!(KeyUpdateRequest::read(&[]), Err(Malformed::Truncated));
+    }
+
+    #[test]
+    fn tickets_of_1_2_may_be_empty() {
+        let ticket = [0, 0, 1, 2, 0, 1, 7];
+        let read = NewSessionTicket12::read(&ticket).unwrap();
+        assert_eq!(read, NewSessionTicket12 { lifetime_hint: 258, ticket: &[7] });
+        assert_eq!(read.encode(), ticket);
+        for end in 0..ticket.len() {
+            assert!(NewSessionTicket12::read(&ticket[..end]).is_err(), "cut at {end}");
+        }
+        assert!(NewSessionTicket12::read(&[0, 0, 1, 2, 0, 1, 7, 8]).is_err());
+        assert!(NewSessionTicket12::read(&[0; 6]).unwrap().ticket.is_empty());
     }
 
     #[test]

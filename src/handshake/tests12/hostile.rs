@@ -18,7 +18,6 @@ fn a_server_hello_must_keep_to_the_offer() {
     assert_eq!(change(&|body| body[1] = 0xff), client(PeerMisbehaved::SelectedUnofferedVersion));
     for (ty, data, expected) in [
         (ExtensionType::USE_SRTP, &[][..], PeerMisbehaved::UnsolicitedExtension),
-        (ExtensionType::SESSION_TICKET, &[], PeerMisbehaved::UnsolicitedExtension),
         (ExtensionType::APPLICATION_LAYER_PROTOCOL_NEGOTIATION, &[0, 2, 1, 9], PeerMisbehaved::UnsolicitedExtension),
         (ExtensionType::SIGNATURE_ALGORITHMS, &[], PeerMisbehaved::ExtensionInWrongMessage),
     ] {
@@ -53,7 +52,7 @@ fn every_message_has_its_place() {
     let flights: [(Role, &[T], usize); 3] = [
         (Role::Server, &[T::SERVER_HELLO, T::CERTIFICATE, T::SERVER_KEY_EXCHANGE, T::CERTIFICATE_REQUEST], 5),
         (Role::Client, &[T::CERTIFICATE], 5),
-        (Role::Server, &[T::FINISHED], 2),
+        (Role::Server, &[T::NEW_SESSION_TICKET, T::FINISHED], 3),
     ];
     type Edit = fn(&mut Vec<Sent>, usize);
     let edits: [(&str, Edit); 3] = [
@@ -79,7 +78,7 @@ fn every_message_has_its_place() {
                     // The client sends no certificate then, and the server asked for one.
                     ("dropped", 3) if requested => (Role::Server, PeerMisbehaved::UnexpectedMessage),
                     ("doubled", 4) if role == Role::Client => (Role::Server, PeerMisbehaved::RenegotiationAttempted),
-                    ("doubled", 1) if len == 2 => (Role::Client, PeerMisbehaved::RenegotiationAttempted),
+                    ("doubled", 2) if len == 3 => (Role::Client, PeerMisbehaved::RenegotiationAttempted),
                     _ => (role.peer(), PeerMisbehaved::UnexpectedMessage),
                 };
                 assert_eq!(outcome, Err((expected.0, expected.1.into())), "{role:?} {len} {at} {what}");

@@ -98,7 +98,7 @@ macro_rules! apply {
 }
 
 impl Setup {
-    fn client(&self) -> ClientConfig {
+    pub(super) fn client(&self) -> ClientConfig {
         let builder = ClientConfig::builder().with_root_certificates(self.trusted[0].roots()).unwrap();
         let mut config = match self.client_certificate {
             None => builder.with_no_client_auth(),
@@ -112,7 +112,7 @@ impl Setup {
         config
     }
 
-    fn server(&self) -> ServerConfig {
+    pub(super) fn server(&self) -> ServerConfig {
         let builder = ServerConfig::builder();
         let verifier = WebPkiClientVerifier::builder(self.trusted[1].roots());
         let builder = match self.auth {
@@ -179,6 +179,7 @@ impl End {
                 Effect::Flight(FlightEnd::Answer) => self.log.push("answer".into()),
                 Effect::Flight(FlightEnd::RepeatOfPeer) => self.log.push("repeat".into()),
                 Effect::AwaitChangeCipherSpec => self.log.push("await".into()),
+                Effect::SessionKept => self.log.push("kept".into()),
                 other => panic!("{other:?}"),
             }
         }
@@ -214,9 +215,13 @@ pub(super) struct Pair {
 
 impl Pair {
     pub(super) fn new(setup: &Setup) -> Self {
-        let name = ServerName::try_from(setup.name).unwrap();
-        let client = Handshake::client(Arc::new(setup.client()), Some(name)).unwrap();
-        let server = Handshake::server(Arc::new(setup.server()));
+        Self::between(setup.client(), setup.server(), setup.name)
+    }
+
+    pub(super) fn between(client: ClientConfig, server: ServerConfig, name: &'static str) -> Self {
+        let name = ServerName::try_from(name).unwrap();
+        let client = Handshake::client(Arc::new(client), Some(name)).unwrap();
+        let server = Handshake::server(Arc::new(server));
         Self { client: End::new(Role::Client, client), server: End::new(Role::Server, server) }
     }
 
@@ -238,15 +243,22 @@ impl Pair {
     }
 }
 
+impl Pair {
+    /// Runs a handshake that must succeed, and checks that both ends have the same keys.
+    pub(super) fn complete(&mut self) {
+        self.run_with(|_, _| ()).unwrap();
+        let (client, server) = (&self.client, &self.server);
+        assert_eq!(client.keys[&('w', 1)], server.keys[&('r', 1)]);
+        assert_eq!(client.keys[&('r', 1)], server.keys[&('w', 1)]);
+        assert_ne!(client.keys[&('r', 1)], client.keys[&('w', 1)]);
+        assert_eq!(client.export().unwrap(), server.export().unwrap());
+    }
+}
+
 /// A handshake that must succeed.
 pub(super) fn established(setup: &Setup) -> Pair {
     let mut pair = Pair::new(setup);
-    pair.run_with(|_, _| ()).unwrap();
-    let (client, server) = (&pair.client, &pair.server);
-    assert_eq!(client.keys[&('w', 1)], server.keys[&('r', 1)]);
-    assert_eq!(client.keys[&('r', 1)], server.keys[&('w', 1)]);
-    assert_ne!(client.keys[&('r', 1)], client.keys[&('w', 1)]);
-    assert_eq!(client.export().unwrap(), server.export().unwrap());
+    pair.complete();
     pair
 }
 
