@@ -46,9 +46,10 @@ fn panel<'a>(
     let mut chart = ChartBuilder::on(area)
         .caption(caption, ("sans-serif", 18))
         .margin(12)
+        .margin_right(30)
         .x_label_area_size(42)
         .y_label_area_size(56)
-        .build_cartesian_2d(range, (0.05..300.0).log_scale())?;
+        .build_cartesian_2d(range, (0.05..1000.0).log_scale())?;
     chart
         .configure_mesh()
         .x_desc(label)
