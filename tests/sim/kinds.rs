@@ -30,7 +30,7 @@ pub(crate) enum Shape {
 
 /// The shapes that each version has.
 const SHAPES: [(ProtocolVersion, &[Shape]); 2] = [
-    (ProtocolVersion::DTLS1_2, &[Shape::ServerAuth, Shape::MutualAuth, Shape::LongChains]),
+    (ProtocolVersion::DTLS1_2, &[Shape::ServerAuth, Shape::MutualAuth, Shape::LongChains, Shape::Resumed]),
     (
         ProtocolVersion::DTLS1_3,
         &[

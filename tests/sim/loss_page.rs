@@ -112,7 +112,7 @@ Each field: runs, those that ended well, and the longest virtual time until both
 
 *ServerAuth*: the server shows a certificate of 0.4 kB. *MutualAuth*: both do, of 1.2 kB. *LongChains*: both do, of 12 and
 3 kB. *Retry*: a HelloRetryRequest asks for P-256. *Hybrid*: X25519MLKEM768, whose ClientHello fits no datagram.
-*RetryHybrid*: a HelloRetryRequest asks for it. *Resumed*: a session is resumed and two tickets are given.
+*RetryHybrid*: a HelloRetryRequest asks for it. *Resumed*: a session is resumed; in 1.3 two tickets are given.
 
 ";
 
