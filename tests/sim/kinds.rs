@@ -24,6 +24,10 @@ pub(crate) enum Shape {
     Hybrid,
     /// The server wants X25519MLKEM768, of which the client has shown no share (DTLS 1.3).
     RetryHybrid,
+    /// The server keeps nothing until its cookie comes back, by a HelloVerifyRequest or a HelloRetryRequest.
+    Cookie,
+    /// The same with a first ClientHello that fits no datagram, for X25519MLKEM768 (DTLS 1.3).
+    CookieHybrid,
     /// A session is resumed, and the client gets new ones; in every other shape it asks for none.
     Resumed,
 }
@@ -45,6 +49,10 @@ const SHAPES: [(ProtocolVersion, &[Shape]); 2] = [
     ),
 ];
 
+/// The shapes that need an endpoint.
+const COOKIES: [(ProtocolVersion, &[Shape]); 2] =
+    [(ProtocolVersion::DTLS1_2, &[Shape::Cookie]), (ProtocolVersion::DTLS1_3, &[Shape::Cookie, Shape::CookieHybrid])];
+
 /// Octets of UDP payload.
 const MTUS: [usize; 3] = [256, 576, 1200];
 
@@ -55,7 +63,12 @@ impl Shape {
 
     /// Whether it takes a round trip more.
     pub(crate) const fn is_retried(self) -> bool {
-        matches!(self, Self::Retry | Self::RetryHybrid)
+        matches!(self, Self::Retry | Self::RetryHybrid | Self::Cookie | Self::CookieHybrid)
+    }
+
+    /// Whether an endpoint asks for a cookie before there is an association.
+    pub(crate) const fn has_cookie(self) -> bool {
+        matches!(self, Self::Cookie | Self::CookieHybrid)
     }
 
     /// How many lost datagrams are counted out, in every combination: of a chain of 12 kB in short datagrams two.
@@ -89,17 +102,23 @@ impl fmt::Display for Kind {
     }
 }
 
-/// All kinds: versions × shapes × MTUs.
+/// All kinds of two bare associations: versions × shapes × MTUs.
 pub(crate) fn all() -> &'static [Kind] {
-    static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| every(Kind::new));
+    static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| every(&SHAPES, Kind::new));
     &KINDS
+}
+
+/// These and the kinds in which an endpoint asks for a cookie first.
+pub(crate) fn with_cookies() -> Vec<&'static Kind> {
+    static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| every(&COOKIES, Kind::new));
+    all().iter().chain(KINDS.iter()).collect()
 }
 
 /// The same with aws-lc-rs alone, which cannot be seeded: a run repeats in its decisions, and in its sizes but for the
 /// signatures'.
 pub(crate) fn with_aws_lc() -> &'static [Kind] {
     static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {
-        every(|version, shape, mtu| {
+        every(&SHAPES, |version, shape, mtu| {
             let own = |_| Arc::new(rustls::crypto::aws_lc_rs::default_provider());
             Kind::with_provider(version, shape, mtu, own, |_| {})
         })
@@ -107,11 +126,11 @@ pub(crate) fn with_aws_lc() -> &'static [Kind] {
     &KINDS
 }
 
-fn every(make: impl Fn(ProtocolVersion, Shape, usize) -> Kind) -> Vec<Kind> {
+fn every(shapes: &[(ProtocolVersion, &[Shape])], make: impl Fn(ProtocolVersion, Shape, usize) -> Kind) -> Vec<Kind> {
     let mut kinds = Vec::new();
-    for (version, shapes) in SHAPES {
-        for shape in shapes {
-            kinds.extend(MTUS.map(|mtu| make(version, *shape, mtu)));
+    for (version, shapes) in shapes {
+        for shape in *shapes {
+            kinds.extend(MTUS.map(|mtu| make(*version, *shape, mtu)));
         }
     }
     kinds
@@ -180,7 +199,7 @@ impl Kind {
         client.set_versions(&[version]).expect("a version");
         match shape {
             // The cheapest first, and the hybrid last unless it is what the handshake is about.
-            Shape::Hybrid => {
+            Shape::Hybrid | Shape::CookieHybrid => {
                 client.set_groups(&[NamedGroup::X25519MLKEM768, NamedGroup::X25519]).expect("groups");
                 client.set_key_shares(KeyShares::HybridFirst).expect("a hybrid");
             }
@@ -204,8 +223,10 @@ impl Kind {
         server.set_versions(&[version]).expect("a version");
         let group = match shape {
             Shape::Retry => NamedGroup::SECP256R1,
-            Shape::Hybrid | Shape::RetryHybrid => NamedGroup::X25519MLKEM768,
-            Shape::ServerAuth | Shape::MutualAuth | Shape::LongChains | Shape::Resumed => NamedGroup::X25519,
+            Shape::Hybrid | Shape::RetryHybrid | Shape::CookieHybrid => NamedGroup::X25519MLKEM768,
+            Shape::ServerAuth | Shape::MutualAuth | Shape::LongChains | Shape::Resumed | Shape::Cookie => {
+                NamedGroup::X25519
+            }
         };
         server.set_groups(&[group]).expect("a group");
         server.set_time_provider(Arc::new(FixedTime)).set_transport(transport);

@@ -107,6 +107,22 @@ fn the_two_directions_differ() {
     });
 }
 
+/// A datagram that comes from another address belongs to nobody, and is as good as lost.
+#[test]
+fn the_source_of_any_datagrams_is_rewritten() {
+    kinds::for_each(&kinds::with_cookies(), |kind| {
+        let mut tally = Tally::default();
+        let sent = clean_datagrams(kind).len();
+        for first in 0..sent {
+            for second in first..sent {
+                let faults = [Fault::Rewrite(first), Fault::Rewrite(second)];
+                tally.attempt(|| prove(kind, SEED, Network::with_faults(&faults)));
+            }
+        }
+        tally.check(kind, "source rewritten");
+    });
+}
+
 /// A clock that jumps makes timers fire early or late, and nothing else.
 #[test]
 fn clocks_jump() {

@@ -10,7 +10,7 @@ use udtls::HandshakeKind;
 
 #[test]
 fn clean_runs_complete_without_retransmission() {
-    kinds::for_all(|kind| {
+    kinds::for_each(&kinds::with_cookies(), |kind| {
         let mut pair = crate::pair::Pair::new(kind, SEED, Network::with_faults(&[]));
         let figures = crate::pair::prove_handshake(&mut pair);
         for side in [&pair.client, &pair.server] {
@@ -21,6 +21,7 @@ fn clean_runs_complete_without_retransmission() {
         let one_way = Weather::default().latency;
         let ways = match (kind.version, kind.shape) {
             (udtls::ProtocolVersion::DTLS1_2, Shape::Resumed) => 3,
+            (udtls::ProtocolVersion::DTLS1_2, Shape::Cookie) => 6,
             (udtls::ProtocolVersion::DTLS1_2, _) => 4,
             (_, shape) if shape.is_retried() => 5,
             _ => 3,
@@ -61,7 +62,7 @@ fn clean_runs_complete_without_retransmission() {
 /// Up to two, and with `UDTLS_DEEP=1` up to three.
 #[test]
 fn t1_every_loss_of_a_few_datagrams() {
-    kinds::for_all(|kind| {
+    kinds::for_each(&kinds::with_cookies(), |kind| {
         for (class, tally) in patterns::losses(kind, Depth::from_environment()) {
             tally.check(kind, class);
         }

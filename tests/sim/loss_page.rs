@@ -8,6 +8,7 @@
 
 #![expect(dead_code, reason = "the modules are those of tests/sim, which uses all of them")]
 
+mod door;
 mod exchange;
 mod kinds;
 mod ladder;
@@ -113,12 +114,14 @@ Each field: runs, those that ended well, and the longest virtual time until both
 *ServerAuth*: the server shows a certificate of 0.4 kB. *MutualAuth*: both do, of 1.2 kB. *LongChains*: both do, of 12 and
 3 kB. *Retry*: a HelloRetryRequest asks for P-256. *Hybrid*: X25519MLKEM768, whose ClientHello fits no datagram.
 *RetryHybrid*: a HelloRetryRequest asks for it. *Resumed*: a session is resumed; in 1.3 two tickets are given.
+*Cookie*: the server is an endpoint that keeps nothing until its cookie comes back, by HelloVerifyRequest in 1.2 and by
+HelloRetryRequest in 1.3. *CookieHybrid*: the same with X25519MLKEM768, so that the first ClientHello comes in fragments.
 
 ";
 
 /// The part that is not left to chance.
 fn counted_out(failures: &mut Vec<String>) -> Result<String, fmt::Error> {
-    let all: Vec<_> = kinds::all().iter().collect();
+    let all = kinds::with_cookies();
     let rows = kinds::for_each(&all, |kind| patterns::handshakes(kind, Depth::Full));
     let classes = ["none lost", "one lost", "two lost", "three lost", "one twice", "two twice", "order"];
     let mut page = HEAD.to_owned();

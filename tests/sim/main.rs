@@ -11,6 +11,7 @@ mod bad_input;
 mod chaos;
 mod close;
 mod data;
+mod door;
 mod exchange;
 mod failure;
 mod kinds;

@@ -1,5 +1,6 @@
 //! The path between two ends: what it does to the datagrams it is told to, and, in bad weather, to any.
 
+use crate::door::From;
 use crate::ladder::{Ladder, Rung, What, plaintext_messages, split_records};
 use crate::provider::End;
 use rand_chacha::ChaCha8Rng;
@@ -56,6 +57,8 @@ pub(crate) enum Fault {
     Arrange(usize, Vec<usize>),
     /// Of such a burst the one at this place.
     LoseOf(usize, usize),
+    /// It comes from another address than its sender's.
+    Rewrite(usize),
     /// One record of it, by its place in the datagram, is cut out.
     LoseRecord(usize, usize),
     /// A bit of this octet falls over.
@@ -87,6 +90,7 @@ pub(crate) struct Network {
 #[derive(Clone)]
 pub(crate) struct Flying {
     pub(crate) from: End,
+    pub(crate) source: From,
     ordinal: Option<usize>,
     pub(crate) datagram: Vec<u8>,
 }
@@ -203,7 +207,9 @@ impl Network {
         if altered != datagram {
             self.log(now, from, Some(ordinal), What::Altered, &altered);
         }
-        let flying = |datagram: &[u8]| Flying { from, ordinal: Some(ordinal), datagram: datagram.to_vec() };
+        let rewritten = self.faults.contains(&Fault::Rewrite(ordinal));
+        let source = if rewritten { From::Elsewhere } else { From::TheClient };
+        let flying = |datagram: &[u8]| Flying { from, source, ordinal: Some(ordinal), datagram: datagram.to_vec() };
         let first = (arrival, flying(&altered));
         // A copy is of what was sent: faults happen on the way.
         std::iter::once(first).chain(copies.into_iter().map(|later| (arrival + later, flying(&datagram)))).collect()

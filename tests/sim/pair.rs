@@ -1,5 +1,6 @@
 //! Two associations and the network between them, driven through virtual time.
 
+use crate::door::{Door, From, Outcome};
 use crate::kinds::Kind;
 use crate::network::{Fault, Network};
 use crate::pki::NAME;
@@ -56,6 +57,8 @@ pub(crate) struct Pair {
     pub(crate) server: Side,
     pub(crate) network: Network,
     pub(crate) now: Duration,
+    /// What stands before the server, in kinds that have it.
+    door: Option<Door>,
     faults: Vec<Fault>,
 }
 
@@ -85,6 +88,7 @@ impl Pair {
             server: Side::new(server),
             network,
             now: Duration::ZERO,
+            door: kind.shape.has_cookie().then(|| Door::new(kind.server.clone(), now)),
             faults,
         }
     }
@@ -136,7 +140,10 @@ impl Pair {
             self.now = self.now.max(next);
             if let Some(flying) = self.network.arrive(self.now) {
                 let to = flying.from.other();
-                self.deliver(to, flying.datagram.clone());
+                match flying.source {
+                    From::TheClient => self.deliver(to, flying.datagram.clone()),
+                    From::Elsewhere => self.deliver_from_elsewhere(to, &flying.datagram),
+                }
                 after(self, to, &flying.datagram);
             } else {
                 self.expire();
@@ -197,9 +204,29 @@ impl Pair {
         burst
     }
 
+    /// A datagram whose source was rewritten: who has one peer alone drops it, and what answers it goes astray.
+    fn deliver_from_elsewhere(&mut self, to: End, bytes: &[u8]) {
+        let now = self.instant_of(to);
+        if let (End::Server, Some(door)) = (to, &mut self.door) {
+            let outcome = door.handle(now, From::Elsewhere, bytes);
+            check!(self, matches!(outcome, Outcome::Dropped | Outcome::Reply(_)), "it is none of the client's");
+        }
+    }
+
     /// Gives a datagram to an end.
     pub(crate) fn deliver(&mut self, to: End, mut bytes: Vec<u8>) {
         let (now, at) = (self.instant_of(to), self.now);
+        if let (End::Server, Some(door)) = (to, &mut self.door) {
+            match door.handle(now, From::TheClient, &bytes) {
+                Outcome::Dropped => return,
+                Outcome::Reply(reply) => return self.network.send(self.now, End::Server, vec![reply]),
+                Outcome::Begins(connection) => {
+                    self.server.connection = *connection;
+                    return;
+                }
+                Outcome::ForConnection => {}
+            }
+        }
         let side = self.side(to);
         let mut datagram = Datagram::new(&mut bytes);
         loop {
@@ -215,6 +242,9 @@ impl Pair {
         side.drain_events();
         if side.complete_at.is_none() && side.events.contains(&Event::HandshakeComplete) {
             side.complete_at = Some(at);
+        }
+        if let (End::Server, Some(door)) = (to, &mut self.door) {
+            door.update(&mut self.server.connection);
         }
     }
 
