@@ -146,8 +146,12 @@ static void configure(char **argv)
         must(wolfSSL_CTX_set_tlsext_use_srtp(ctx, word("srtp")) == 0, "SRTP profiles");
     if (word("ocsp")) {
         must(wolfSSL_CTX_EnableOCSPStapling(ctx) == WOLFSSL_SUCCESS, "stapling");
+        if (!is_server)
+            must(wolfSSL_CTX_EnableOCSPMustStaple(ctx) == WOLFSSL_SUCCESS, "must staple");
         if (is_server)
-            must(wolfSSL_CTX_SetOCSP_OverrideURL(ctx, "http://127.0.0.1:1/") == WOLFSSL_SUCCESS &&
+            /* It must know the issuer to ask about its certificate. */
+            must(wolfSSL_CTX_load_verify_locations(ctx, word("issuer"), NULL) == WOLFSSL_SUCCESS &&
+                     wolfSSL_CTX_SetOCSP_OverrideURL(ctx, "http://127.0.0.1:1/") == WOLFSSL_SUCCESS &&
                      wolfSSL_CTX_EnableOCSP(ctx, WOLFSSL_OCSP_NO_NONCE | WOLFSSL_OCSP_URL_OVERRIDE) == WOLFSSL_SUCCESS &&
                      wolfSSL_CTX_SetOCSP_Cb(ctx, ocsp_response, ocsp_free, NULL) == WOLFSSL_SUCCESS,
                  "OCSP");

@@ -8,6 +8,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The kind of key in a certificate.
@@ -38,6 +40,7 @@ pub(crate) struct Authority {
     folder: PathBuf,
     root: CertificateDer<'static>,
     chains: Vec<(Kind, Chain)>,
+    ocsp_response: OnceLock<Result<PathBuf, String>>,
 }
 
 /// An end entity for `localhost` and 127.0.0.1 under an intermediate, and its key.
@@ -66,6 +69,7 @@ impl Authority {
         let intermediate_params = authority_params("intermediate");
         let intermediate = intermediate_params.signed_by(&intermediate_key, &root_issuer).unwrap();
         fs::write(folder.join("intermediate.pem"), intermediate.pem()).unwrap();
+        fs::write(folder.join("intermediate.key"), intermediate_key.serialize_pem()).unwrap();
         let issuer = Issuer::new(intermediate_params, intermediate_key);
 
         let chain = |kind: Kind| {
@@ -85,7 +89,7 @@ impl Authority {
         };
         let chains = Kind::ALL.into_iter().map(chain).collect();
         let root = root.der().clone();
-        Self { folder, root, chains }
+        Self { folder, root, chains, ocsp_response: OnceLock::new() }
     }
 
     /// The root, PEM.
@@ -102,6 +106,25 @@ impl Authority {
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone()).unwrap();
         roots
+    }
+
+    /// The file with what the intermediate says of the P-256 certificate, DER: that it is good. `openssl` makes it.
+    pub(crate) fn ocsp_response(&self) -> Result<PathBuf, String> {
+        self.ocsp_response.get_or_init(|| self.make_ocsp_response()).clone()
+    }
+
+    fn make_ocsp_response(&self) -> Result<PathBuf, String> {
+        let certificate = &self.chain(Kind::P256).certificate_file;
+        let serial = openssl(Command::new("openssl").args(["x509", "-noout", "-serial", "-in"]).arg(certificate))?;
+        let serial = serial.trim().trim_start_matches("serial=");
+        let (index, response) = (self.file("index.txt"), self.file("ocsp.der"));
+        fs::write(&index, format!("V\t491231235959Z\t\t{serial}\tunknown\t/CN=localhost\n")).unwrap();
+        let (issuer, key) = (self.file("intermediate.pem"), self.file("intermediate.key"));
+        let mut command = Command::new("openssl");
+        command.arg("ocsp").arg("-index").arg(index).arg("-CA").arg(&issuer).arg("-rsigner").arg(&issuer);
+        command.arg("-rkey").arg(key).arg("-issuer").arg(&issuer).arg("-cert").arg(certificate);
+        openssl(command.args(["-ndays", "1", "-noverify", "-respout"]).arg(&response))?;
+        Ok(response)
     }
 
     pub(crate) fn chain(&self, kind: Kind) -> &Chain {
@@ -123,6 +146,15 @@ impl Drop for Authority {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// What a command prints.
+fn openssl(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// PKCS#8, PEM. rcgen writes an Ed25519 key with its public half (RFC 8410 §7, version 2), which OpenSSL 3.0 and GnuTLS do

@@ -12,10 +12,17 @@ pub(crate) enum Feature {
     KeyUpdateByBoth,
     Protocol,
     ServerName,
+    SessionId,
     Ticket,
     TicketAfterRetry,
     SeveralTickets,
     Srtp(Profile),
+    OcspResponse,
+    Timestamps,
+    CompressedCertificate(Compression),
+    Grease,
+    RecordSizeLimit,
+    MaxFragmentLength,
     Cookie,
     CookieForFragments,
 }
@@ -29,8 +36,15 @@ pub(crate) enum Profile {
     Aes256Gcm,
 }
 
+/// How a certificate is compressed (RFC 8879 §7.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compression {
+    Zlib,
+    Brotli,
+}
+
 impl Feature {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::Exporter,
         Self::ExporterWithContext,
         Self::KeyUpdateByUs,
@@ -38,6 +52,7 @@ impl Feature {
         Self::KeyUpdateByBoth,
         Self::Protocol,
         Self::ServerName,
+        Self::SessionId,
         Self::Ticket,
         Self::TicketAfterRetry,
         Self::SeveralTickets,
@@ -45,6 +60,13 @@ impl Feature {
         Self::Srtp(Profile::Aes128CmSha1Tag32),
         Self::Srtp(Profile::Aes128Gcm),
         Self::Srtp(Profile::Aes256Gcm),
+        Self::OcspResponse,
+        Self::Timestamps,
+        Self::CompressedCertificate(Compression::Zlib),
+        Self::CompressedCertificate(Compression::Brotli),
+        Self::Grease,
+        Self::RecordSizeLimit,
+        Self::MaxFragmentLength,
         Self::Cookie,
         Self::CookieForFragments,
     ];
@@ -56,16 +78,21 @@ impl Feature {
             Self::KeyUpdateByUs
                 | Self::KeyUpdateByPeer
                 | Self::KeyUpdateByBoth
-                | Self::Ticket
                 | Self::TicketAfterRetry
                 | Self::SeveralTickets
+                | Self::CompressedCertificate(_)
                 | Self::CookieForFragments
         )
     }
 
+    /// Whether DTLS 1.3 does not have it.
+    pub(crate) const fn is_12_only(self) -> bool {
+        matches!(self, Self::SessionId)
+    }
+
     /// Whether it is ours as a server only.
     pub(crate) const fn is_servers_only(self) -> bool {
-        matches!(self, Self::Cookie | Self::CookieForFragments)
+        matches!(self, Self::Cookie | Self::CookieForFragments | Self::MaxFragmentLength)
     }
 
     pub(crate) const fn name(self) -> &'static str {
@@ -77,6 +104,7 @@ impl Feature {
             Self::KeyUpdateByBoth => "KeyUpdate by us, who ask for the peer's",
             Self::Protocol => "ALPN",
             Self::ServerName => "SNI",
+            Self::SessionId => "resumption by a session id",
             Self::Ticket => "resumption by a ticket",
             Self::TicketAfterRetry => "resumption by a ticket, after a HelloRetryRequest",
             Self::SeveralTickets => "two resumptions by the tickets of one association",
@@ -84,6 +112,13 @@ impl Feature {
             Self::Srtp(Profile::Aes128CmSha1Tag32) => "SRTP_AES128_CM_HMAC_SHA1_32: equal keys",
             Self::Srtp(Profile::Aes128Gcm) => "SRTP_AEAD_AES_128_GCM: equal keys",
             Self::Srtp(Profile::Aes256Gcm) => "SRTP_AEAD_AES_256_GCM: equal keys",
+            Self::OcspResponse => "OCSP response, stapled",
+            Self::Timestamps => "signed certificate timestamps",
+            Self::CompressedCertificate(Compression::Zlib) => "certificate compressed with zlib",
+            Self::CompressedCertificate(Compression::Brotli) => "certificate compressed with brotli",
+            Self::Grease => "GREASE by the client",
+            Self::RecordSizeLimit => "record_size_limit by the peer",
+            Self::MaxFragmentLength => "max_fragment_length by the peer",
             Self::Cookie => "cookie exchange with our `Endpoint`",
             Self::CookieForFragments => "the same, X25519MLKEM768, a ClientHello in fragments",
         }
@@ -146,3 +181,6 @@ pub(crate) const PROTOCOLS: [&str; 2] = ["udtls-other", "udtls-features"];
 
 /// Whom the client wants to reach.
 pub(crate) const SERVER_NAME: &str = "localhost";
+
+/// The longest record that the peer takes, in octets.
+pub(crate) const RECORD_LIMIT: usize = 512;

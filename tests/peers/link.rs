@@ -149,6 +149,20 @@ impl Link {
         self.datagrams.push(Seen { at: Instant::now(), from, to, bytes: bytes.to_vec() });
     }
 
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// Another handle of the same.
+    pub(crate) fn socket(&self) -> UdpSocket {
+        self.socket.try_clone().unwrap()
+    }
+
+    /// Ours.
+    pub(crate) fn port(&self) -> u16 {
+        self.socket.local_addr().unwrap().port()
+    }
+
     /// The longest datagram that we sent.
     pub(crate) fn longest_sent(&self) -> usize {
         let ours = self.socket.local_addr().unwrap();
@@ -167,6 +181,30 @@ pub(crate) fn is_hello_verify_request(datagram: &[u8]) -> bool {
     const HANDSHAKE: u8 = 22;
     const HELLO_VERIFY_REQUEST: u8 = 3;
     matches!(datagram, [HANDSHAKE, _, _, 0, 0, _, _, _, _, _, _, _, _, HELLO_VERIFY_REQUEST, ..])
+}
+
+/// Whether there is a NewSessionTicket of DTLS 1.2 in a datagram; it comes before the keys (RFC 5077 §3.3).
+pub(crate) fn has_new_session_ticket(datagram: &[u8]) -> bool {
+    const HANDSHAKE: u8 = 22;
+    const NEW_SESSION_TICKET: u8 = 4;
+    let mut records = datagram;
+    while let [kind, _, _, epoch_high, epoch_low, _, _, _, _, _, _, high, low, fragment @ ..] = records {
+        if (*epoch_high, *epoch_low) != (0, 0) {
+            return false;
+        }
+        let len = usize::from(u16::from_be_bytes([*high, *low])).min(fragment.len());
+        let (mut messages, rest) = fragment.split_at(len);
+        // The length of the fragment is in the last octets of a message's header (RFC 6347 §4.2.2).
+        while let [message, _, _, _, _, _, _, _, _, a, b, c, body @ ..] = messages {
+            if (*kind, *message) == (HANDSHAKE, NEW_SESSION_TICKET) {
+                return true;
+            }
+            let len = usize::try_from(u32::from_be_bytes([0, *a, *b, *c])).unwrap();
+            messages = body.get(len..).unwrap_or_default();
+        }
+        records = rest;
+    }
+    false
 }
 
 /// A socket on loopback.

@@ -2,20 +2,24 @@
 //! we have.
 
 use crate::certificates::{Authority, Kind};
-use crate::feature::{Feature, LABEL, PROTOCOLS, Profile, SERVER_NAME, SRTP_LABEL};
+use crate::feature::{Feature, LABEL, PROTOCOLS, Profile, RECORD_LIMIT, SERVER_NAME, SRTP_LABEL};
 use crate::link::{self, Echo, Link};
 use crate::process;
 use crate::table::Role;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
+use rustls::sign::CertifiedKey;
 use std::collections::BTreeSet;
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 use udtls::{
-    ClientConfig, ConfigError, Connection, Endpoint, EndpointConfig, ProtocolVersion, ServerConfig, TransportConfig,
-    Verdict,
+    ClientConfig, ConfigError, Connection, Credential, Endpoint, EndpointConfig, HandshakeKind, ProtocolVersion,
+    ServerConfig, TransportConfig, Verdict,
 };
 
 /// Whose command line.
@@ -54,6 +58,11 @@ impl Program {
             (Self::GnuTls, _, Feature::Srtp(Profile::Aes128Gcm | Profile::Aes256Gcm)) => {
                 Some("it has the profiles of RFC 5764 only")
             }
+            (_, Role::Server, Feature::Grease) => Some("its client sends none"),
+            (_, _, Feature::Timestamps) => Some("its programs neither send nor show any"),
+            (Self::OpenSsl, _, Feature::RecordSizeLimit) | (Self::GnuTls, _, Feature::MaxFragmentLength) => {
+                Some("its programs do not have the extension")
+            }
             (_, _, Feature::ExporterWithContext) => Some("its programs export without a context only"),
             (Self::GnuTls, Role::Client, Feature::Exporter | Feature::ServerName | Feature::Srtp(_)) => {
                 Some("its server says nothing about an association over UDP")
@@ -68,12 +77,93 @@ pub(crate) fn hold(program: Program, we: Role, feature: Feature, authority: &Aut
     let ours = Ours::new(we, feature, authority).map_err(|error| error.to_string())?;
     let (mut link, mut theirs) = match feature {
         Feature::Cookie => start_at_endpoint(program, feature, &ours, authority)?,
+        Feature::SessionId | Feature::Ticket => return resume(program, we, feature, &ours, authority),
         _ => start(program, feature, &ours, authority)?,
     };
     let deadline = Instant::now() + PATIENCE;
-    let held = talk(program, &mut link, &mut theirs, we, deadline).and_then(|()| compare(feature, &link, &theirs));
+    let held =
+        talk(program, &mut link, &mut theirs, we, deadline).and_then(|()| compare(feature, authority, &link, &theirs));
     link.close();
     held.map_err(|error| format!("{error}\n{:?}\n{}", link.connection.stats(), theirs.said()))
+}
+
+/// Two associations, the second by what the first has left.
+fn resume(program: Program, we: Role, feature: Feature, ours: &Ours, authority: &Authority) -> Result<(), String> {
+    let (mut link, mut theirs) = start(program, feature, ours, authority)?;
+    let deadline = Instant::now() + PATIENCE;
+    // gnutls-cli has data for the second only.
+    let first = match (program, we) {
+        (Program::GnuTls, Role::Server) => link.drive("the handshake", deadline, |link| link.established),
+        _ => talk(program, &mut link, &mut theirs, we, deadline),
+    };
+    let mut held = first.and_then(|()| {
+        let ticket = link.datagrams.iter().any(|seen| link::has_new_session_ticket(&seen.bytes));
+        let expected = feature == Feature::Ticket;
+        if ticket == expected { is(&link, HandshakeKind::Full) } else { Err(format!("a ticket: {ticket}")) }
+    });
+    if held.is_ok() {
+        held = again(program, &mut link, &mut theirs, ours, |port| client(program, feature, authority, port)).and_then(
+            |mut second| {
+                talk(program, &mut second, &mut theirs, we, Instant::now() + PATIENCE)?;
+                is(&second, HandshakeKind::Resumed)?;
+                link = second;
+                let said = ["Reused, ", "Reused session-id", "This is a resumed session"];
+                let silent = theirs.said().contains("gnutls-serv");
+                if silent || said.iter().any(|said| theirs.has_said(said)) {
+                    Ok(())
+                } else {
+                    Err("it says nothing of it".into())
+                }
+            },
+        );
+    }
+    held.map_err(|error| format!("{error}\n{:?}\n{}", link.connection.stats(), theirs.said()))
+}
+
+fn is(link: &Link, kind: HandshakeKind) -> Result<(), String> {
+    let found = link.connection.negotiated().map(udtls::Negotiated::handshake_kind);
+    if found == Some(kind) { Ok(()) } else { Err(format!("{found:?} where it should be {kind:?}")) }
+}
+
+/// Ends the first association, and begins another with the same program, or the same program's next run.
+fn again(
+    program: Program,
+    first: &mut Link,
+    theirs: &mut process::Program,
+    ours: &Ours,
+    command: impl Fn(u16) -> Command,
+) -> Result<Link, String> {
+    let now = Instant::now();
+    match ours {
+        Ours::Client(config) => {
+            first.close();
+            // gnutls-serv answers no close_notify.
+            if program == Program::OpenSsl {
+                first.drive("close_notify", now + PATIENCE, |first| first.peer_closed)?;
+            }
+            let name = ServerName::try_from(SERVER_NAME).unwrap();
+            let connection = Connection::client(config.clone(), Some(name), now).map_err(|error| error.to_string())?;
+            Ok(Link::new(connection, link::loopback(), first.peer(), Echo::Off))
+        }
+        Ours::Server(config) => {
+            let connection = Connection::server(config.clone(), now).map_err(|error| error.to_string())?;
+            match program {
+                Program::OpenSsl => {
+                    theirs.tell("Q\n");
+                    first.drive("close_notify", now + PATIENCE, |first| first.peer_closed)?;
+                    let socket = link::loopback();
+                    let port = socket.local_addr().unwrap().port();
+                    *theirs = process::Program::start(command(port))?;
+                    Ok(Link::new(connection, socket, None, Echo::On))
+                }
+                // It comes again by itself.
+                Program::GnuTls => {
+                    first.drive("close_notify", now + PATIENCE, |first| first.peer_closed)?;
+                    Ok(Link::new(connection, first.socket(), None, Echo::On))
+                }
+            }
+        }
+    }
 }
 
 impl Ours {
@@ -92,12 +182,23 @@ impl Ours {
                 if let Feature::Srtp(profile) = feature {
                     config.set_srtp_profiles(&profile.offered())?;
                 }
+                if feature == Feature::OcspResponse {
+                    config.request_ocsp_response();
+                }
+                if feature == Feature::Grease {
+                    config.send_grease();
+                }
                 Ok(Self::Client(Arc::new(config)))
             }
             Role::Server => {
                 let chain = authority.chain(Kind::P256);
                 let builder = ServerConfig::builder().with_no_client_auth()?;
-                let mut config = builder.with_single_cert(chain.certificates(), chain.key())?;
+                let key = aws_lc_rs::sign::any_ecdsa_type(&chain.key()).unwrap();
+                let mut certified = CertifiedKey::new(chain.certificates(), key);
+                if feature == Feature::OcspResponse {
+                    certified.ocsp = Some(fs::read(authority.ocsp_response().unwrap()).unwrap());
+                }
+                let mut config = builder.with_credentials([Credential::new(certified)])?;
                 config.set_versions(&[ProtocolVersion::DTLS1_2])?;
                 config.set_transport(transport);
                 if feature == Feature::Protocol {
@@ -207,6 +308,18 @@ fn server(program: Program, feature: Feature, authority: &Authority, port: u16) 
     if feature == Feature::Protocol {
         command.args([dashes(program, "alpn").as_str(), PROTOCOLS[1]]);
     }
+    match (feature, program) {
+        (Feature::OcspResponse, Program::OpenSsl) => {
+            _ = command.arg("-status_file").arg(authority.ocsp_response().unwrap())
+        }
+        (Feature::OcspResponse, Program::GnuTls) => {
+            _ = command.arg("--ocsp-response").arg(authority.ocsp_response().unwrap())
+        }
+        (Feature::RecordSizeLimit, _) => _ = command.args(["--recordsize", &RECORD_LIMIT.to_string()]),
+        (Feature::SessionId, Program::OpenSsl) => _ = command.arg("-no_ticket"),
+        (Feature::SessionId, Program::GnuTls) => _ = command.arg("--noticket"),
+        _ => {}
+    }
     command.args(exporter(program, feature)).args(srtp(program, Role::Client, feature));
     command
 }
@@ -233,6 +346,19 @@ fn client(program: Program, feature: Feature, authority: &Authority, port: u16) 
         (Feature::Protocol, Program::GnuTls) => {
             command.args(PROTOCOLS.iter().flat_map(|name| ["--alpn", name]));
         }
+        (Feature::OcspResponse, Program::OpenSsl) => _ = command.arg("-status"),
+        (Feature::OcspResponse, Program::GnuTls) => _ = command.arg("--save-ocsp").arg(saved(authority, port)),
+        (Feature::SessionId | Feature::Ticket, Program::OpenSsl) => {
+            let session = authority.file(&format!("{feature:?}.session"));
+            command.arg(if session.exists() { "-sess_in" } else { "-sess_out" }).arg(session);
+            if feature == Feature::SessionId {
+                command.arg("-no_ticket");
+            }
+        }
+        (Feature::SessionId, Program::GnuTls) => _ = command.args(["--resume", "--priority", "NORMAL:%NO_TICKETS"]),
+        (Feature::Ticket, Program::GnuTls) => _ = command.arg("--resume"),
+        (Feature::MaxFragmentLength, _) => _ = command.args(["-maxfraglen", &RECORD_LIMIT.to_string()]),
+        (Feature::RecordSizeLimit, _) => _ = command.args(["--recordsize", &RECORD_LIMIT.to_string()]),
         _ => {}
     }
     command.args(exporter(program, feature)).args(srtp(program, Role::Server, feature));
@@ -240,6 +366,11 @@ fn client(program: Program, feature: Feature, authority: &Authority, port: u16) 
         command.arg("127.0.0.1");
     }
     command
+}
+
+/// Where gnutls-cli puts the OCSP response that it got.
+fn saved(authority: &Authority, port: u16) -> PathBuf {
+    authority.file(&format!("ocsp-{port}.der"))
 }
 
 fn exporter(program: Program, feature: Feature) -> Vec<String> {
@@ -301,7 +432,7 @@ fn talk(
 }
 
 /// What we have, and what it says.
-fn compare(feature: Feature, link: &Link, theirs: &process::Program) -> Result<(), String> {
+fn compare(feature: Feature, authority: &Authority, link: &Link, theirs: &process::Program) -> Result<(), String> {
     let negotiated = link.connection.negotiated().ok_or("nothing negotiated")?;
     let said = theirs.said();
     let value = |names: &[&str]| names.iter().find_map(|name| after(&said, name)).unwrap_or_default();
@@ -322,6 +453,22 @@ fn compare(feature: Feature, link: &Link, theirs: &process::Program) -> Result<(
             let theirs = value(&["Keying material: ", "Key material: "]).to_lowercase();
             same("SRTP keys", &hex::encode(Profile::keys(&link.connection)?), &theirs)
         }
+        Feature::OcspResponse => {
+            let stapled = fs::read(authority.ocsp_response()?).unwrap();
+            if let Some(port) = said.contains("gnutls-cli").then(|| link.port()) {
+                let got = fs::read(saved(authority, port)).unwrap_or_default();
+                return same("OCSP response", &hex::encode(stapled), &hex::encode(got));
+            }
+            if said.contains("s_client") {
+                return same("OCSP response", "successful (0x0)", value(&["OCSP Response Status: "]));
+            }
+            same("OCSP response", &hex::encode(stapled), &hex::encode(negotiated.ocsp_response().unwrap_or_default()))
+        }
+        Feature::RecordSizeLimit | Feature::MaxFragmentLength => {
+            same("our longest payload", &RECORD_LIMIT.to_string(), &link.connection.max_payload().to_string())
+        }
+        // Whoever does not tolerate it has failed.
+        Feature::Grease => Ok(()),
         // Looked at before.
         Feature::Cookie => Ok(()),
         Feature::Protocol => {

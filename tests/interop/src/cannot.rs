@@ -37,19 +37,34 @@ fn wolfssl_server(cell: &Cell) -> Option<Reason> {
             what: "P-384 certificate with X25519 or P-256",
             why: "its server takes no group that is shorter than the curve of its certificate",
         }),
-        (Version::Dtls12, Group::Secp256r1 | Group::Secp384r1) if narrow => Some(Reason {
-            what: "P-256 or P-384 at MTU 256 when we offer both versions",
+        (Version::Dtls12, _) if narrow => Some(Reason {
+            what: "MTU 256 when we offer both versions",
             why: "its server is stateless until the cookie comes back and drops a ClientHello that comes in fragments",
         }),
         (Version::Dtls13, Group::X25519MlKem768) if cell.retry == Retry::No => Some(Reason {
             what: "X25519MLKEM768 in the first ClientHello",
             why: "its server is stateless until the second ClientHello and drops a first one that comes in fragments",
         }),
-        (Version::Dtls13, Group::Secp384r1) if cell.mtu == 256 && cell.retry == Retry::No => Some(Reason {
-            what: "P-384 in the first ClientHello at MTU 256",
-            why: "its server is stateless until the second ClientHello and drops a first one that comes in fragments",
-        }),
-        _ => None,
+        (Version::Dtls13, _) => match first_share(cell) {
+            Group::Secp384r1 if cell.mtu == 256 => Some(Reason {
+                what: "P-384 in the first ClientHello at MTU 256",
+                why: "its server is stateless until the second ClientHello and drops a first one that comes in fragments",
+            }),
+            Group::Secp256r1 if narrow => Some(Reason {
+                what: "P-256 in the first ClientHello at MTU 256 when we offer both versions",
+                why: "its server is stateless until the second ClientHello and drops a first one that comes in fragments",
+            }),
+            _ => None,
+        },
+        (Version::Dtls12, _) => None,
+    }
+}
+
+/// What our first ClientHello has a key share of.
+fn first_share(cell: &Cell) -> Group {
+    match cell.retry {
+        Retry::No => cell.group,
+        Retry::ForGroup => cell.group.another(),
     }
 }
 

@@ -62,7 +62,19 @@ pub(crate) struct Facts {
     pub(crate) resumed: bool,
     /// With keys and salts as RFC 5764 §4.2 has them.
     pub(crate) srtp: Option<(String, Vec<u8>)>,
+    /// Known to a client only.
+    pub(crate) ocsp_response: Option<Vec<u8>>,
+    /// `SignedCertificateTimestampList`; known to a client only.
+    pub(crate) timestamps: Option<Vec<u8>>,
+    /// Certificates that it has compressed or decompressed.
+    pub(crate) compressions: usize,
 }
+
+/// A timestamp that says nothing: nobody but a verifier looks into it.
+pub(crate) const TIMESTAMP: &[u8] = b"a timestamp";
+
+/// A list of it, on the wire (RFC 6962 §3.3).
+pub(crate) const TIMESTAMPS: &[u8] = b"\x00\x0d\x00\x0ba timestamp";
 
 /// Makes the peer's ends of one row, which share what is kept between associations.
 pub(crate) trait Factory {
@@ -95,6 +107,7 @@ impl Row {
         for feature in Feature::ALL {
             for (stack, version, we) in columns() {
                 let is_of = (version == Version::Dtls13 || !feature.is_13_only())
+                    && (version == Version::Dtls12 || !feature.is_12_only())
                     && (we == Role::Server || !feature.is_servers_only());
                 if is_of {
                     rows.push(Self { stack, version, we, feature });

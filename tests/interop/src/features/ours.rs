@@ -1,15 +1,18 @@
 //! Our ends.
 
-use super::Row;
+use super::{Row, TIMESTAMP};
 use crate::certificates::{Authority, Kind};
-use crate::feature::{Feature, PROTOCOLS, SERVER_NAME};
+use crate::feature::{Compression, Feature, PROTOCOLS, SERVER_NAME};
 use crate::table::Role;
+use rustls::compress;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
+use rustls::sign::CertifiedKey;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use udtls::{
-    ClientConfig, ClientSessionStore, ConfigError, Connection, Endpoint, EndpointConfig, NamedGroup, ProtocolVersion,
-    ServerConfig, Session, TransportConfig,
+    ClientConfig, ClientSessionStore, ConfigError, Connection, Credential, Endpoint, EndpointConfig, NamedGroup,
+    ProtocolVersion, ServerConfig, Session, TransportConfig,
 };
 
 /// What our ends of a row share.
@@ -92,6 +95,15 @@ fn client(row: &Row, authority: &Authority, sessions: Arc<Sessions>) -> Result<C
     match row.feature {
         Feature::TicketAfterRetry => _ = config.set_groups(&[NamedGroup::X25519, NamedGroup::SECP256R1])?,
         Feature::Srtp(profile) => _ = config.set_srtp_profiles(&profile.offered())?,
+        Feature::OcspResponse => _ = config.request_ocsp_response(),
+        Feature::Timestamps => _ = config.request_timestamps(),
+        Feature::CompressedCertificate(Compression::Zlib) => {
+            config.set_cert_decompressors(vec![compress::ZLIB_DECOMPRESSOR]);
+        }
+        Feature::CompressedCertificate(Compression::Brotli) => {
+            config.set_cert_decompressors(vec![compress::BROTLI_DECOMPRESSOR]);
+        }
+        Feature::Grease => _ = config.send_grease(),
         _ => {}
     }
     config.set_session_store(sessions);
@@ -101,7 +113,10 @@ fn client(row: &Row, authority: &Authority, sessions: Arc<Sessions>) -> Result<C
 fn server(row: &Row, authority: &Authority) -> Result<ServerConfig, ConfigError> {
     let chain = authority.chain(Kind::P256);
     let builder = ServerConfig::builder().with_no_client_auth()?;
-    let mut config = builder.with_single_cert(chain.certificates(), chain.key())?;
+    let mut config = match row.feature {
+        Feature::OcspResponse | Feature::Timestamps => builder.with_credentials([credential(row, authority)?])?,
+        _ => builder.with_single_cert(chain.certificates(), chain.key())?,
+    };
     config.set_versions(&[version(row)])?;
     config.set_transport(transport()?);
     if row.feature == Feature::Protocol {
@@ -111,9 +126,26 @@ fn server(row: &Row, authority: &Authority) -> Result<ServerConfig, ConfigError>
         Feature::TicketAfterRetry => _ = config.set_groups(&[NamedGroup::SECP256R1])?,
         Feature::CookieForFragments => _ = config.set_groups(&[NamedGroup::X25519MLKEM768])?,
         Feature::Srtp(profile) => _ = config.set_srtp_profiles(&[profile.wire()])?,
+        Feature::CompressedCertificate(Compression::Zlib) => {
+            config.set_cert_compressors(vec![compress::ZLIB_COMPRESSOR]);
+        }
+        Feature::CompressedCertificate(Compression::Brotli) => {
+            config.set_cert_compressors(vec![compress::BROTLI_COMPRESSOR]);
+        }
         _ => {}
     }
     Ok(config)
+}
+
+/// The P-256 chain with an OCSP response and a timestamp.
+fn credential(row: &Row, authority: &Authority) -> Result<Credential, ConfigError> {
+    let chain = authority.chain(Kind::P256);
+    let key = aws_lc_rs::sign::any_ecdsa_type(&chain.key()).unwrap();
+    let mut certified = CertifiedKey::new(chain.certificates(), key);
+    if row.feature == Feature::OcspResponse {
+        certified.ocsp = Some(std::fs::read(authority.ocsp_response().unwrap()).unwrap());
+    }
+    Credential::new(certified).with_timestamps([TIMESTAMP])
 }
 
 const fn version(row: &Row) -> ProtocolVersion {

@@ -1,11 +1,12 @@
 //! What is done in a row, and what must be true then.
 
 use super::ours::Ours;
-use super::{Factory, Foreign, Row, Stack, boringssl, wolfssl};
+use super::{Factory, Foreign, Row, Stack, TIMESTAMP, TIMESTAMPS, boringssl, wolfssl};
 use crate::certificates::Authority;
-use crate::feature::{Feature, LABEL, PROTOCOLS, Profile, SERVER_NAME};
+use crate::feature::{Feature, LABEL, PROTOCOLS, Profile, RECORD_LIMIT, SERVER_NAME};
+use crate::link;
 use crate::memory::{self, Association};
-use crate::table::Role;
+use crate::table::{Role, Version};
 use std::time::Instant;
 use udtls::{Direction, DropReason, HandshakeKind, HelloRetryRequest, KeyUpdateRequest, NamedGroup};
 
@@ -35,11 +36,19 @@ pub(crate) fn hold(row: &Row, authority: &Authority) -> Result<(), String> {
         Feature::KeyUpdateByBoth => key_updates(row.stack, &mut both, Some(KeyUpdateRequest::Requested)),
         Feature::Protocol => protocol(&mut both),
         Feature::ServerName => server_name(&ends, &mut both),
-        Feature::Ticket => return resume(&mut ends, &mut both, 1),
+        Feature::SessionId | Feature::Ticket => return resume(&mut ends, &mut both, 1),
         Feature::TicketAfterRetry if retried != Some(HelloRetryRequest::Answered) => Err(format!("{retried:?}")),
         Feature::TicketAfterRetry => return resume(&mut ends, &mut both, 1),
         Feature::SeveralTickets => return resume(&mut ends, &mut both, 2),
         Feature::Srtp(profile) => srtp(profile, &mut both),
+        Feature::OcspResponse => ocsp_response(row, authority, &mut both),
+        Feature::Timestamps => timestamps(row, &mut both),
+        Feature::CompressedCertificate(_) => same("compressions", 1, both.theirs.facts()?.compressions),
+        // Whoever does not tolerate it has failed.
+        Feature::Grease => Ok(()),
+        Feature::RecordSizeLimit | Feature::MaxFragmentLength => {
+            same("our longest payload", RECORD_LIMIT, both.connection.max_payload())
+        }
         Feature::Cookie => cookie(&both, NamedGroup::X25519),
         Feature::CookieForFragments => cookie(&both, NamedGroup::X25519MLKEM768),
     }?;
@@ -137,6 +146,11 @@ fn resume(ends: &mut Ends, first: &mut Both, times: usize) -> Result<(), String>
         }
         Ours::Server(_) => first.until("sessions at the peer", |_| ends.theirs.sessions() >= times)?,
     }
+    // In DTLS 1.2 a NewSessionTicket is in the clear (RFC 5077 §3.3).
+    if ends.row.version == Version::Dtls12 {
+        let ticket = first.datagrams.iter().any(|seen| link::has_new_session_ticket(&seen.bytes));
+        same("a ticket was sent", ends.row.feature == Feature::Ticket, ticket)?;
+    }
     let full_len = handshake_len(first);
     for _ in 0..times {
         let mut both = ends.associate().map_err(|error| format!("after the first: {error}"))?;
@@ -158,6 +172,25 @@ fn resume(ends: &mut Ends, first: &mut Both, times: usize) -> Result<(), String>
 /// What the server has sent so far.
 fn handshake_len(both: &Both) -> usize {
     both.datagrams.iter().filter(|seen| seen.from == memory::SERVER).map(|seen| seen.bytes.len()).sum()
+}
+
+fn ocsp_response(row: &Row, authority: &Authority, both: &mut Both) -> Result<(), String> {
+    let stapled = std::fs::read(authority.ocsp_response()?).unwrap();
+    let negotiated = both.connection.negotiated().ok_or("nothing negotiated")?;
+    match (row.we, row.stack) {
+        (Role::Client, _) => same("OCSP response", negotiated.ocsp_response(), Some(&stapled)),
+        // It does not show it, but would have failed without.
+        (Role::Server, Stack::WolfSsl) => Ok(()),
+        (Role::Server, _) => same("OCSP response", Some(stapled), both.theirs.facts()?.ocsp_response),
+    }
+}
+
+fn timestamps(row: &Row, both: &mut Both) -> Result<(), String> {
+    let negotiated = both.connection.negotiated().ok_or("nothing negotiated")?;
+    match row.we {
+        Role::Client => same("timestamps", negotiated.signed_certificate_timestamps().collect(), vec![TIMESTAMP]),
+        Role::Server => same("timestamps", Some(TIMESTAMPS.to_vec()), both.theirs.facts()?.timestamps),
+    }
 }
 
 fn srtp(profile: Profile, both: &mut Both) -> Result<(), String> {

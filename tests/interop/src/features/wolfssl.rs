@@ -44,7 +44,7 @@ impl Ends {
         command.arg(if row.version == Version::Dtls13 { "1.3" } else { "1.2" });
         let chain = authority.chain(Kind::P256);
         command.arg(authority.root_file()).arg(&chain.certificate_file).arg(&chain.key_file);
-        command.arg(format!("label={LABEL}")).args(words(row));
+        command.arg(format!("label={LABEL}")).args(words(row, authority)?);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
         let (commands, answers) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
@@ -53,7 +53,7 @@ impl Ends {
 }
 
 /// How the program is told what a row asks.
-fn words(row: &Row) -> Vec<String> {
+fn words(row: &Row, authority: &Authority) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     match (row.feature, row.we) {
         (Feature::Protocol, Role::Client) => words.push(format!("alpn={}", PROTOCOLS[1])),
@@ -64,9 +64,18 @@ fn words(row: &Row) -> Vec<String> {
         (Feature::Srtp(profile), Role::Client) => words.push(format!("srtp={}", profile.openssl_name())),
         (Feature::Srtp(profile), Role::Server) => words.push(format!("srtp={}", profile.openssl_names())),
         (Feature::ServerName, _) => words.push(format!("sni={SERVER_NAME}")),
+        (Feature::SessionId, _) => words.push("tickets=no".into()),
+        (Feature::Ticket, _) => words.push("tickets=yes".into()),
+        // Its client fails without one.
+        (Feature::OcspResponse, _) => {
+            words.push(format!("ocsp={}", authority.ocsp_response()?.display()));
+            words.push(format!("issuer={}", authority.chain(Kind::P256).intermediate_file.display()));
+        }
+        // 2^9 octets (RFC 6066 §4).
+        (Feature::MaxFragmentLength, _) => words.push("max_fragment=1".into()),
         _ => {}
     }
-    words
+    Ok(words)
 }
 
 /// `NamedGroup`, RFC 8446 §4.2.7.
@@ -182,6 +191,7 @@ impl Foreign for End {
         let text = |octets: Vec<u8>| String::from_utf8_lossy(&octets).into_owned();
         let srtp = facts.remove("srtp").map(text).zip(facts.remove("srtp_keys"));
         let resumed = facts.contains_key("resumed");
-        Ok(Facts { protocol: facts.remove("alpn"), server_name: facts.remove("sni").map(text), resumed, srtp })
+        let (protocol, server_name) = (facts.remove("alpn"), facts.remove("sni").map(text));
+        Ok(Facts { protocol, server_name, resumed, srtp, ..Facts::default() })
     }
 }
