@@ -95,11 +95,12 @@ impl Kept {
             return Ok(());
         }
         let received = self.store.0.lock().expect("nobody panics while holding it").received > 0;
-        let wanted = match negotiated.version() {
-            _ if settings.expected.no_session => false,
-            ProtocolVersion::DTLS1_3 => true,
-            // There are no sessions of DTLS 1.2 yet.
-            _ => return Ok(()),
+        let expected = &settings.expected;
+        let wanted = match (negotiated.version(), negotiated.handshake_kind()) {
+            _ if expected.no_session => false,
+            // A session that is resumed comes back to the store, whether its ticket is renewed or not (RFC 5077 §3.3).
+            (ProtocolVersion::DTLS1_2, HandshakeKind::Resumed) => true,
+            _ => true,
         };
         match received == wanted {
             true => Ok(()),
