@@ -143,7 +143,7 @@ pub(crate) fn plain() -> impl Iterator<Item = &'static Kind> {
 
 /// Runs a scenario for every kind, on as many threads as there are processors.
 pub(crate) fn for_all(scenario: impl Fn(&'static Kind) + Sync) {
-    for_each(&all().iter().collect::<Vec<_>>(), |kind| scenario(kind));
+    for_each(&all().iter().collect::<Vec<_>>(), scenario);
 }
 
 /// Runs a scenario for these kinds, on as many threads as there are processors, and returns what came of each.

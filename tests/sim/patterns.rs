@@ -60,14 +60,6 @@ pub(crate) const ONE_TWICE: Class = "one twice";
 pub(crate) const TWO_TWICE: Class = "two twice";
 pub(crate) const ORDER: Class = "order";
 
-/// All classes of one kind's handshakes.
-pub(crate) fn handshakes(kind: &'static Kind, depth: Depth) -> Vec<(Class, Tally)> {
-    let mut classes = losses(kind, depth);
-    classes.extend(duplications(kind));
-    classes.push((ORDER, orders(kind, depth)));
-    classes
-}
-
 /// Every loss, up to so many datagrams.
 pub(crate) fn losses(kind: &'static Kind, depth: Depth) -> Vec<(Class, Tally)> {
     let most = depth.losses(kind);
