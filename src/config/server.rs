@@ -142,6 +142,19 @@ impl<'a> ClientHello<'a> {
         self.certificate_authorities().any(is_issuer)
     }
 
+    /// The first of these, best first, that fits this client: whose key can sign for it and, if possible, whose issuer it names
+    /// and whose curve it has.
+    pub fn choose<'c>(&self, credentials: &'c [Credential]) -> Option<&'c Credential> {
+        let fitting = || credentials.iter().filter(|credential| credential.can_sign(self.schemes));
+        let named = fitting().filter(|credential| self.names_issuer_of(credential.certified_key()));
+        // A certificate of another issuer is better than none (RFC 8446 §4.2.4).
+        let candidates = || named.clone().chain(fitting().filter(|credential| credential.issuer() == Issuer::Any));
+        // Deviation: so is one of a curve that the client does not list, though RFC 8422 §5.3 forbids it. Clients that have no
+        // more than X25519 for the key exchange, and verify signatures by P-256 all the same, are many.
+        let known = candidates().find(|credential| self.knows_curve_of(credential));
+        known.or_else(|| candidates().next())
+    }
+
     /// Whether the client has the curve of the certificate (RFC 8422 §5.3).
     fn knows_curve_of(&self, credential: &Credential) -> bool {
         let curve = match self.version {
@@ -392,13 +405,6 @@ struct FirstFitting {
 
 impl ResolvesServerCert for FirstFitting {
     fn resolve(&self, client_hello: &ClientHello<'_>) -> Option<Credential> {
-        let fitting = || self.credentials.iter().filter(|credential| credential.can_sign(client_hello.schemes));
-        let named = fitting().filter(|credential| client_hello.names_issuer_of(credential.certified_key()));
-        // A certificate of another issuer is better than none (RFC 8446 §4.2.4).
-        let candidates = || named.clone().chain(fitting().filter(|credential| credential.issuer() == Issuer::Any));
-        // Deviation: so is one of a curve that the client does not list, though RFC 8422 §5.3 forbids it. Clients that have no
-        // more than X25519 for the key exchange, and verify signatures by P-256 all the same, are many.
-        let known = candidates().find(|credential| client_hello.knows_curve_of(credential));
-        known.or_else(|| candidates().next()).cloned()
+        client_hello.choose(&self.credentials).cloned()
     }
 }

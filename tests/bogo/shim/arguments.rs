@@ -33,8 +33,9 @@ enum Scope {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) role: Role,
-    pub(crate) chain: Option<PathBuf>,
-    pub(crate) key: Option<PathBuf>,
+    /// The default one first.
+    pub(crate) credentials: Vec<CredentialFlags>,
+    pub(crate) extensions: Extensions,
     pub(crate) versions: Versions,
     pub(crate) groups: Vec<NamedGroup>,
     pub(crate) srtp_profiles: Vec<SrtpProfile>,
@@ -43,6 +44,53 @@ pub(crate) struct Settings {
     pub(crate) names: Names,
     pub(crate) conduct: Conduct,
     pub(crate) expected: Expected,
+}
+
+/// A certificate, its key, and what goes with them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CredentialFlags {
+    pub(crate) chain: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+    pub(crate) schemes: Vec<rustls::SignatureScheme>,
+    pub(crate) ocsp_response: Option<Vec<u8>>,
+    /// With its length in front.
+    pub(crate) timestamps: Option<Vec<u8>>,
+    pub(crate) issuer_must_be_named: bool,
+}
+
+/// What a client asks for, and what becomes of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Extensions {
+    pub(crate) request_ocsp: bool,
+    pub(crate) request_timestamps: bool,
+    pub(crate) grease: bool,
+    pub(crate) ocsp_callback: OcspCallback,
+}
+
+/// What BoringSSL's older hook for OCSP says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum OcspCallback {
+    /// There is none, or it agrees.
+    #[default]
+    Agrees,
+    Declines,
+    Fails,
+}
+
+impl Settings {
+    /// The credential that the flags are about.
+    fn credential(&mut self) -> &mut CredentialFlags {
+        if self.credentials.is_empty() {
+            self.credentials.push(CredentialFlags::default());
+        }
+        self.credentials.last_mut().expect("there is one now")
+    }
+
+    /// Another one, which the flags that follow are about.
+    fn begin_credential(&mut self) {
+        self.credential();
+        self.credentials.push(CredentialFlags::default());
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,6 +167,11 @@ pub(crate) struct Expected {
     pub(crate) protocol: Option<Vec<u8>>,
     pub(crate) offered_protocols: Option<Vec<u8>>,
     pub(crate) server_name: Option<String>,
+    pub(crate) ocsp_response: Option<Vec<u8>>,
+    /// With their length in front.
+    pub(crate) timestamps: Option<Vec<u8>>,
+    /// The place among those after the default one, or -1 for that.
+    pub(crate) credential: Option<i64>,
 }
 
 impl Default for Versions {
@@ -247,8 +300,28 @@ const FLAGS: &[(&str, Action)] = &[
     ("expect-session-miss", Action::Switch(|s| s.expected.session_miss = true)),
     // Credentials
     ("trust-cert", Action::IgnoreValue),
-    ("cert-file", Action::Value(|s, value| set(&mut s.chain, path(value)))),
-    ("key-file", Action::Value(|s, value| set(&mut s.key, path(value)))),
+    ("cert-file", Action::Value(|s, value| set(&mut s.credential().chain, path(value)))),
+    ("key-file", Action::Value(|s, value| set(&mut s.credential().key, path(value)))),
+    ("new-x509-credential", Action::Switch(Settings::begin_credential)),
+    (
+        "signing-prefs",
+        Action::Value(|s, value| number(value).map(|scheme: u16| s.credential().schemes.push(scheme.into()))),
+    ),
+    ("must-match-issuer", Action::Switch(|s| s.credential().issuer_must_be_named = true)),
+    ("ocsp-response", Action::Value(|s, value| set(&mut s.credential().ocsp_response, base64(&value)))),
+    ("signed-cert-timestamps", Action::Value(|s, value| set(&mut s.credential().timestamps, base64(&value)))),
+    ("expect-selected-credential", Action::Value(|s, value| set(&mut s.expected.credential, number(value)))),
+    // What comes along with the peer's certificate
+    ("enable-ocsp-stapling", Action::Switch(|s| s.extensions.request_ocsp = true)),
+    ("enable-signed-cert-timestamps", Action::Switch(|s| s.extensions.request_timestamps = true)),
+    // There is no such hook; what it would do is done otherwise.
+    ("use-ocsp-callback", Action::Ignore),
+    ("set-ocsp-in-callback", Action::Ignore),
+    ("decline-ocsp-callback", Action::Switch(|s| s.extensions.ocsp_callback = OcspCallback::Declines)),
+    ("fail-ocsp-callback", Action::Switch(|s| s.extensions.ocsp_callback = OcspCallback::Fails)),
+    ("expect-ocsp-response", Action::Value(|s, value| set(&mut s.expected.ocsp_response, base64(&value)))),
+    ("expect-signed-cert-timestamps", Action::Value(|s, value| set(&mut s.expected.timestamps, base64(&value)))),
+    ("enable-grease", Action::Switch(|s| s.extensions.grease = true)),
     // Versions and groups
     ("no-tls1", Action::Ignore),
     ("no-tls12", Action::Switch(|s| s.versions.without.push(ProtocolVersion::DTLS1_2))),
@@ -319,6 +392,23 @@ fn set<T>(place: &mut Option<T>, value: Result<T, Failure>) -> Result<(), Failur
 fn assign<T>(place: &mut T, value: T) -> Result<(), Failure> {
     *place = value;
     Ok(())
+}
+
+/// RFC 4648 §4.
+fn base64(text: &[u8]) -> Result<Vec<u8>, Failure> {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let (mut out, mut bits, mut held) = (Vec::new(), 0, 0);
+    for octet in text.iter().take_while(|octet| **octet != b'=') {
+        let value = ALPHABET.iter().position(|letter| letter == octet);
+        let value = value.ok_or_else(|| Failure::Failed("a value that is not base64".to_owned()))?;
+        (bits, held) = (bits << 6 | value, held + 6);
+        if held >= 8 {
+            held -= 8;
+            out.push(u8::try_from(bits >> held).map_err(Failure::failed)?);
+            bits &= (1 << held) - 1;
+        }
+    }
+    Ok(out)
 }
 
 fn text(value: Vec<u8>) -> Result<String, Failure> {

@@ -5,13 +5,25 @@ use crate::arguments::{Role, Settings};
 use crate::sessions::Kept;
 use crate::verification::Hook;
 use std::fmt::Debug;
-use udtls::{HandshakeKind, Negotiated};
+use udtls::{ClientHello, HandshakeKind, Negotiated};
 
-/// What a server's client offered, beside what was agreed on.
+/// What a client offered, beside what was agreed on, and what was chosen of our own.
 #[derive(Debug, Default)]
 pub(crate) struct Offered {
     /// The application protocols, as they stand on the wire.
     pub(crate) protocols: Vec<u8>,
+    /// The place of the credential that was chosen, as the runner counts.
+    pub(crate) credential: Option<i64>,
+}
+
+impl Offered {
+    pub(crate) fn note(&mut self, hello: &ClientHello<'_>) {
+        self.protocols.clear();
+        for name in hello.alpn_protocols() {
+            self.protocols.push(u8::try_from(name.len()).expect("the length was one octet on the wire"));
+            self.protocols.extend_from_slice(name);
+        }
+    }
 }
 
 pub(crate) fn check(
@@ -43,10 +55,25 @@ pub(crate) fn check(
     if let (Some(protocols), false) = (&expected.offered_protocols, resumed) {
         equal("offered protocols", &offered.protocols, protocols)?;
     }
+    if let Some(response) = &expected.ocsp_response {
+        equal("OCSP response", negotiated.ocsp_response(), Some(response.as_slice()))?;
+    }
+    if let Some(list) = &expected.timestamps {
+        let came: Vec<u8> = negotiated.signed_certificate_timestamps().flat_map(entry).collect();
+        equal("timestamps", came.as_slice(), list.get(2..).unwrap_or_default())?;
+    }
+    if let (Some(credential), false) = (expected.credential, resumed) {
+        equal("credential", offered.credential.unwrap_or(-1), credential)?;
+    }
     if expected.server_name.is_some() {
         equal("server name", negotiated.server_name(), expected.server_name.as_deref())?;
     }
     Ok(())
+}
+
+/// A timestamp as it stands in its list.
+fn entry(timestamp: &[u8]) -> Vec<u8> {
+    [&u16::try_from(timestamp.len()).unwrap_or_default().to_be_bytes()[..], timestamp].concat()
 }
 
 fn equal<T: PartialEq + Debug>(what: &str, found: T, expected: T) -> Result<(), Failure> {

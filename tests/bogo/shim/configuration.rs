@@ -3,18 +3,15 @@
 use crate::Failure;
 use crate::arguments::{Role, Settings};
 use crate::checks::Offered;
-use crate::pending::LaterKey;
+use crate::credentials::Credentials;
 use crate::sessions::Kept;
 use crate::verification::Hook;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
-use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
+use rustls::pki_types::ServerName;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use udtls::{
-    ClientConfig, ClientHello, Connection, Credential, DataSize, NamedGroup, PartialAcks, PlaintextFaults,
-    ProtocolVersion, ResolvesServerCert, ServerConfig, ServerNameAcknowledgement, TimeoutPolicy, TransportConfig,
-    UnofferedProtocol,
+    ClientConfig, Connection, DataSize, NamedGroup, PartialAcks, PlaintextFaults, ProtocolVersion, ServerConfig,
+    ServerNameAcknowledgement, TimeoutPolicy, TransportConfig, UnofferedProtocol,
 };
 
 /// Builds the association that the flags describe.
@@ -26,7 +23,7 @@ pub(crate) fn connection(
     now: Instant,
 ) -> Result<Connection, Failure> {
     let mut connection = match settings.role {
-        Role::Client => client(settings, kept, hook, now)?,
+        Role::Client => client(settings, kept, hook, offered, now)?,
         Role::Server => server(settings, kept, hook, offered, now)?,
     };
     if let Some(mtu) = settings.transport.mtu {
@@ -36,13 +33,29 @@ pub(crate) fn connection(
     Ok(connection)
 }
 
-fn client(settings: &Settings, kept: &Kept, hook: &Arc<Hook>, now: Instant) -> Result<Connection, Failure> {
+fn client(
+    settings: &Settings,
+    kept: &Kept,
+    hook: &Arc<Hook>,
+    offered: &Arc<Mutex<Offered>>,
+    now: Instant,
+) -> Result<Connection, Failure> {
     let builder = ClientConfig::builder().dangerous().with_custom_certificate_verifier(hook.clone());
     let builder = builder.map_err(Failure::failed)?;
-    let mut config = match credential(settings)? {
-        Some(certified) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified))),
-        None => builder.with_no_client_auth(),
+    let credentials = Credentials::new(settings, offered)?;
+    let mut config = match credentials.is_empty() {
+        true => builder.with_no_client_auth(),
+        false => builder.with_client_cert_resolver(Arc::new(credentials)),
     };
+    if settings.extensions.request_ocsp {
+        config.request_ocsp_response();
+    }
+    if settings.extensions.request_timestamps {
+        config.request_timestamps();
+    }
+    if settings.extensions.grease {
+        config.send_grease();
+    }
     config.set_versions(&versions(settings)).map_err(Failure::failed)?;
     config.set_groups(groups(settings)).map_err(Failure::failed)?;
     config.set_srtp_profiles(&settings.srtp_profiles).map_err(Failure::failed)?;
@@ -74,7 +87,7 @@ fn server(
         true => ServerConfig::builder().with_client_cert_verifier(hook.clone()),
         false => ServerConfig::builder().with_no_client_auth(),
     };
-    let resolver = Arc::new(Resolver { key: credential(settings)?, offered: offered.clone() });
+    let resolver = Arc::new(Credentials::new(settings, offered)?);
     let mut config = builder.map_err(Failure::failed)?.with_cert_resolver(resolver);
     config.set_versions(&versions(settings)).map_err(Failure::failed)?;
     config.set_groups(groups(settings)).map_err(Failure::failed)?;
@@ -131,21 +144,6 @@ fn transport(settings: &Settings) -> Result<TransportConfig, Failure> {
     Ok(transport)
 }
 
-fn credential(settings: &Settings) -> Result<Option<Arc<CertifiedKey>>, Failure> {
-    let (Some(chain), Some(key)) = (&settings.chain, key(settings)?) else { return Ok(None) };
-    let chain = CertificateDer::pem_file_iter(chain).map_err(Failure::failed)?;
-    let chain = chain.collect::<Result<Vec<_>, _>>().map_err(Failure::failed)?;
-    let key = if settings.conduct.answers_later { Arc::new(LaterKey(key)) } else { key };
-    Ok(Some(Arc::new(CertifiedKey::new(chain, key))))
-}
-
-/// The private key, which signs at once.
-pub(crate) fn key(settings: &Settings) -> Result<Option<Arc<dyn SigningKey>>, Failure> {
-    let Some(key) = &settings.key else { return Ok(None) };
-    let key = PrivateKeyDer::from_pem_file(key).map_err(Failure::failed)?;
-    aws_lc_rs::sign::any_supported_type(&key).map(Some).map_err(Failure::failed)
-}
-
 /// A list of names as it stands on the wire, each after its length.
 fn protocols(mut list: &[u8]) -> Vec<Vec<u8>> {
     let mut names = Vec::new();
@@ -155,23 +153,4 @@ fn protocols(mut list: &[u8]) -> Vec<Vec<u8>> {
         list = rest;
     }
     names
-}
-
-/// Gives every client the same certificate, and notes what it offers.
-#[derive(Debug)]
-struct Resolver {
-    key: Option<Arc<CertifiedKey>>,
-    offered: Arc<Mutex<Offered>>,
-}
-
-impl ResolvesServerCert for Resolver {
-    fn resolve(&self, hello: &ClientHello<'_>) -> Option<Credential> {
-        let mut offered = self.offered.lock().expect("nobody panics while holding it");
-        offered.protocols.clear();
-        for name in hello.alpn_protocols() {
-            offered.protocols.push(u8::try_from(name.len()).expect("the length was one octet on the wire"));
-            offered.protocols.extend_from_slice(name);
-        }
-        self.key.clone().map(Credential::from)
-    }
 }

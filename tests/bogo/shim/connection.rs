@@ -6,11 +6,11 @@ use crate::arguments::{Arguments, Settings};
 use crate::checks::{self, Offered};
 use crate::clock::Clock;
 use crate::configuration;
+use crate::credentials::Keys;
 use crate::framing::{Framing, Item};
 use crate::pending;
 use crate::sessions::Kept;
 use crate::verification::Hook;
-use rustls::sign::SigningKey;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use udtls::{AlertDescription, CloseReason, Connection, Datagram, Event, KeyUpdateRequest, Pending};
@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings, kept: &Kept, clock
         connection,
         framing,
         hook,
-        key: configuration::key(settings)?,
+        keys: Keys::new(settings)?,
         key_delay: settings.conduct.key_delay,
         offered,
         out: vec![0; MAX_DATAGRAM],
@@ -53,7 +53,7 @@ struct Session<'s> {
     connection: Connection,
     framing: Framing,
     hook: Arc<Hook>,
-    key: Option<Arc<dyn SigningKey>>,
+    keys: Keys,
     /// How long the next signature takes.
     key_delay: Duration,
     offered: Arc<Mutex<Offered>>,
@@ -92,9 +92,10 @@ impl Session<'_> {
     fn answer(&mut self) -> Result<(), Failure> {
         while let Some(pending) = self.connection.pending() {
             let answered = match pending {
-                Pending::Signature { scheme, message, .. } => {
-                    let key = self.key.as_ref().ok_or_else(|| Failure::Failed("no key to sign with".to_owned()))?;
-                    let signature = pending::sign(&**key, scheme, message);
+                Pending::Signature { certificates, scheme, message, .. } => {
+                    let key =
+                        self.keys.of(certificates).ok_or_else(|| Failure::Failed("no key to sign with".to_owned()))?;
+                    let signature = pending::sign(key, scheme, message);
                     let delay = std::mem::take(&mut self.key_delay);
                     self.clock.advance(delay);
                     if delay > Duration::ZERO {

@@ -5,6 +5,7 @@
 //! * `framing.rs`: datagrams and orders on the TCP stream
 //! * `clock.rs`: the virtual clock, and which timers count as due
 //! * `configuration.rs`: flags → [`udtls::ClientConfig`], [`udtls::ServerConfig`]
+//! * `credentials.rs`: certificates and keys, and which of several is shown
 //! * `sessions.rs`: what lasts from one connection to the next
 //! * `pending.rs`: a key that answers later
 //! * `verification.rs`: the hook that judges the peer's certificate
@@ -16,6 +17,7 @@ mod checks;
 mod clock;
 mod configuration;
 mod connection;
+mod credentials;
 mod framing;
 mod pending;
 mod sessions;

@@ -1,6 +1,6 @@
 //! The hook that judges the peer's certificate: it accepts any, or none, as the flags say, and remembers.
 
-use crate::arguments::{Role, Settings};
+use crate::arguments::{OcspCallback, Role, Settings};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -34,7 +34,9 @@ impl Hook {
             true => AlertDescription::CERTIFICATE_UNKNOWN,
             false => AlertDescription::HANDSHAKE_FAILURE,
         };
+        let failing = settings.extensions.ocsp_callback == OcspCallback::Fails;
         let verdict = match (verification.refuse, settings.role) {
+            (false, Role::Client) if failing => Verdict::Refuse(AlertDescription::BAD_CERTIFICATE_STATUS_RESPONSE),
             (false, _) => Verdict::Accept,
             (true, Role::Client) if !verification.verify_peer => Verdict::AcceptRefused,
             (true, _) => Verdict::Refuse(alert),
