@@ -1,6 +1,6 @@
 //! What two ends can agree on beside a handshake, and use after it.
 
-use udtls::{Connection, SrtpProfile};
+use udtls::{Connection, ProtocolVersion, SrtpProfile};
 
 /// One row of the feature table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,23 +71,19 @@ impl Feature {
         Self::CookieForFragments,
     ];
 
-    /// Whether DTLS 1.2 does not have it.
-    pub(crate) const fn is_13_only(self) -> bool {
-        matches!(
-            self,
+    /// Whether a version has it.
+    pub(crate) const fn is_of(self, version: ProtocolVersion) -> bool {
+        match self {
             Self::KeyUpdateByUs
-                | Self::KeyUpdateByPeer
-                | Self::KeyUpdateByBoth
-                | Self::TicketAfterRetry
-                | Self::SeveralTickets
-                | Self::CompressedCertificate(_)
-                | Self::CookieForFragments
-        )
-    }
-
-    /// Whether DTLS 1.3 does not have it.
-    pub(crate) const fn is_12_only(self) -> bool {
-        matches!(self, Self::SessionId)
+            | Self::KeyUpdateByPeer
+            | Self::KeyUpdateByBoth
+            | Self::TicketAfterRetry
+            | Self::SeveralTickets
+            | Self::CompressedCertificate(_)
+            | Self::CookieForFragments => matches!(version, ProtocolVersion::DTLS1_3),
+            Self::SessionId => matches!(version, ProtocolVersion::DTLS1_2),
+            _ => true,
+        }
     }
 
     /// Whether it is ours as a server only.

@@ -106,9 +106,7 @@ impl Row {
         let mut rows = Vec::new();
         for feature in Feature::ALL {
             for (stack, version, we) in columns() {
-                let is_of = (version == Version::Dtls13 || !feature.is_13_only())
-                    && (version == Version::Dtls12 || !feature.is_12_only())
-                    && (we == Role::Server || !feature.is_servers_only());
+                let is_of = feature.is_of(version.wire()) && (we == Role::Server || !feature.is_servers_only());
                 if is_of {
                     rows.push(Self { stack, version, we, feature });
                 }
