@@ -16,6 +16,7 @@ pub(crate) enum Feature {
     Ticket,
     TicketAfterRetry,
     SeveralTickets,
+    TicketAndCookie,
     Srtp(Profile),
     OcspResponse,
     Timestamps,
@@ -44,7 +45,7 @@ pub(crate) enum Compression {
 }
 
 impl Feature {
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::Exporter,
         Self::ExporterWithContext,
         Self::KeyUpdateByUs,
@@ -56,6 +57,7 @@ impl Feature {
         Self::Ticket,
         Self::TicketAfterRetry,
         Self::SeveralTickets,
+        Self::TicketAndCookie,
         Self::Srtp(Profile::Aes128CmSha1Tag80),
         Self::Srtp(Profile::Aes128CmSha1Tag32),
         Self::Srtp(Profile::Aes128Gcm),
@@ -86,9 +88,14 @@ impl Feature {
         }
     }
 
+    /// Whether our server is an `Endpoint`, which wants a cookie.
+    pub(crate) const fn has_cookie(self) -> bool {
+        matches!(self, Self::Cookie | Self::CookieForFragments | Self::TicketAndCookie)
+    }
+
     /// Whether it is ours as a server only.
     pub(crate) const fn is_servers_only(self) -> bool {
-        matches!(self, Self::Cookie | Self::CookieForFragments | Self::MaxFragmentLength)
+        self.has_cookie() || matches!(self, Self::MaxFragmentLength)
     }
 
     pub(crate) const fn name(self) -> &'static str {
@@ -104,6 +111,7 @@ impl Feature {
             Self::Ticket => "resumption by a ticket",
             Self::TicketAfterRetry => "resumption by a ticket, after a HelloRetryRequest",
             Self::SeveralTickets => "two resumptions by the tickets of one association",
+            Self::TicketAndCookie => "resumption by a ticket, through the cookie exchange with our `Endpoint`",
             Self::Srtp(Profile::Aes128CmSha1Tag80) => "SRTP_AES128_CM_HMAC_SHA1_80: equal keys",
             Self::Srtp(Profile::Aes128CmSha1Tag32) => "SRTP_AES128_CM_HMAC_SHA1_32: equal keys",
             Self::Srtp(Profile::Aes128Gcm) => "SRTP_AEAD_AES_128_GCM: equal keys",

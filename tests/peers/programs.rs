@@ -11,15 +11,15 @@ use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 use udtls::{
-    ClientConfig, ConfigError, Connection, Credential, Endpoint, EndpointConfig, HandshakeKind, ProtocolVersion,
-    ServerConfig, TransportConfig, Verdict,
+    ClientConfig, ConfigError, Connection, Credential, DropReason, Endpoint, EndpointConfig, HandshakeKind,
+    ProtocolVersion, ServerConfig, TransportConfig, Verdict,
 };
 
 /// Whose command line.
@@ -76,8 +76,9 @@ impl Program {
 pub(crate) fn hold(program: Program, we: Role, feature: Feature, authority: &Authority) -> Result<(), String> {
     let ours = Ours::new(we, feature, authority).map_err(|error| error.to_string())?;
     let (mut link, mut theirs) = match feature {
-        Feature::Cookie => start_at_endpoint(program, feature, &ours, authority)?,
-        Feature::SessionId | Feature::Ticket => return resume(program, we, feature, &ours, authority),
+        Feature::SessionId | Feature::Ticket | Feature::TicketAndCookie => {
+            return resume(program, we, feature, &ours, authority);
+        }
         _ => start(program, feature, &ours, authority)?,
     };
     let deadline = Instant::now() + PATIENCE;
@@ -98,24 +99,19 @@ fn resume(program: Program, we: Role, feature: Feature, ours: &Ours, authority: 
     };
     let mut held = first.and_then(|()| {
         let ticket = link.datagrams.iter().any(|seen| link::has_new_session_ticket(&seen.bytes));
-        let expected = feature == Feature::Ticket;
+        let expected = feature != Feature::SessionId;
         if ticket == expected { is(&link, HandshakeKind::Full) } else { Err(format!("a ticket: {ticket}")) }
     });
     if held.is_ok() {
-        held = again(program, &mut link, &mut theirs, ours, |port| client(program, feature, authority, port)).and_then(
-            |mut second| {
-                talk(program, &mut second, &mut theirs, we, Instant::now() + PATIENCE)?;
-                is(&second, HandshakeKind::Resumed)?;
-                link = second;
-                let said = ["Reused, ", "Reused session-id", "This is a resumed session"];
-                let silent = theirs.said().contains("gnutls-serv");
-                if silent || said.iter().any(|said| theirs.has_said(said)) {
-                    Ok(())
-                } else {
-                    Err("it says nothing of it".into())
-                }
-            },
-        );
+        let command = |port| client(program, feature, authority, port);
+        held = again(program, feature, &mut link, &mut theirs, ours, command).and_then(|mut second| {
+            talk(program, &mut second, &mut theirs, we, Instant::now() + PATIENCE)?;
+            is(&second, HandshakeKind::Resumed)?;
+            link = second;
+            let said = ["gnutls-serv", "Reused, ", "Reused session-id", "This is a resumed session"];
+            // The first says nothing.
+            if said.iter().any(|said| theirs.has_said(said)) { Ok(()) } else { Err("it says nothing of it".into()) }
+        });
     }
     held.map_err(|error| format!("{error}\n{:?}\n{}", link.connection.stats(), theirs.said()))
 }
@@ -128,6 +124,7 @@ fn is(link: &Link, kind: HandshakeKind) -> Result<(), String> {
 /// Ends the first association, and begins another with the same program, or the same program's next run.
 fn again(
     program: Program,
+    feature: Feature,
     first: &mut Link,
     theirs: &mut process::Program,
     ours: &Ours,
@@ -146,20 +143,18 @@ fn again(
             Ok(Link::new(connection, link::loopback(), first.peer(), Echo::Off))
         }
         Ours::Server(config) => {
-            let connection = Connection::server(config.clone(), now).map_err(|error| error.to_string())?;
             match program {
                 Program::OpenSsl => {
                     theirs.tell("Q\n");
                     first.drive("close_notify", now + PATIENCE, |first| first.peer_closed)?;
                     let socket = link::loopback();
-                    let port = socket.local_addr().unwrap().port();
-                    *theirs = process::Program::start(command(port))?;
-                    Ok(Link::new(connection, socket, None, Echo::On))
+                    *theirs = process::Program::start(command(socket.local_addr().unwrap().port()))?;
+                    serve(config, feature, socket)
                 }
                 // It comes again by itself.
                 Program::GnuTls => {
                     first.drive("close_notify", now + PATIENCE, |first| first.peer_closed)?;
-                    Ok(Link::new(connection, first.socket(), None, Echo::On))
+                    serve(config, feature, first.socket())
                 }
             }
         }
@@ -242,32 +237,26 @@ fn start(
         Ours::Server(config) => {
             let socket = link::loopback();
             let port = socket.local_addr().unwrap().port();
-            let connection = Connection::server(config.clone(), now).map_err(|error| error.to_string())?;
-            let ours = Link::new(connection, socket, None, Echo::On);
-            Ok((ours, process::Program::start(client(program, feature, authority, port))?))
+            let theirs = process::Program::start(client(program, feature, authority, port))?;
+            let ours = serve(config, feature, socket).map_err(|error| format!("{error}\n{}", theirs.said()))?;
+            Ok((ours, theirs))
         }
     }
 }
 
-/// Both ends running, the cookie exchange done: what comes after it is the association's own.
-fn start_at_endpoint(
-    program: Program,
-    feature: Feature,
-    ours: &Ours,
-    authority: &Authority,
-) -> Result<(Link, process::Program), String> {
-    let Ours::Server(config) = ours else { return Err("an endpoint for clients, of a client".into()) };
+/// Our server on a socket to which a client comes: an association, or an endpoint's once the cookie exchange is done.
+fn serve(config: &Arc<ServerConfig>, feature: Feature, socket: UdpSocket) -> Result<Link, String> {
     let now = Instant::now();
+    if !feature.has_cookie() {
+        let connection = Connection::server(config.clone(), now).map_err(|error| error.to_string())?;
+        return Ok(Link::new(connection, socket, None, Echo::On));
+    }
     let endpoint = Endpoint::new(EndpointConfig::new(), Some(config.clone()), now);
     let mut endpoint = endpoint.map_err(|error| error.to_string())?;
-    let socket = link::loopback();
-    let port = socket.local_addr().unwrap().port();
-    let theirs = process::Program::start(client(program, feature, authority, port))?;
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let (mut buffer, mut reply) = ([0; 2048], [0; 2048]);
     loop {
-        let received = socket.recv_from(&mut buffer);
-        let (len, from) = received.map_err(|error| format!("no cookie came back: {error}\n{}", theirs.said()))?;
+        let (len, from) = socket.recv_from(&mut buffer).map_err(|error| format!("no cookie came back: {error}"))?;
         match endpoint.handle(Instant::now(), from, None, &buffer[..len], &mut reply) {
             Verdict::Reply(len) => _ = socket.send_to(&reply[..len], from),
             Verdict::Incoming(incoming) => {
@@ -277,8 +266,10 @@ fn start_at_endpoint(
                 if (stats.cookies_sent, stats.cookies_accepted) != (1, 1) {
                     return Err(format!("not one cookie that was good: {stats:?}"));
                 }
-                return Ok((Link::new(connection, socket, Some(from), Echo::On), theirs));
+                return Ok(Link::new(connection, socket, Some(from), Echo::On));
             }
+            // What an earlier association of the program has left.
+            Verdict::Drop(DropReason::NotForUs) => {}
             verdict => return Err(format!("our endpoint: {verdict:?}")),
         }
     }
@@ -348,7 +339,7 @@ fn client(program: Program, feature: Feature, authority: &Authority, port: u16) 
         }
         (Feature::OcspResponse, Program::OpenSsl) => _ = command.arg("-status"),
         (Feature::OcspResponse, Program::GnuTls) => _ = command.arg("--save-ocsp").arg(saved(authority, port)),
-        (Feature::SessionId | Feature::Ticket, Program::OpenSsl) => {
+        (Feature::SessionId | Feature::Ticket | Feature::TicketAndCookie, Program::OpenSsl) => {
             let session = authority.file(&format!("{feature:?}.session"));
             command.arg(if session.exists() { "-sess_in" } else { "-sess_out" }).arg(session);
             if feature == Feature::SessionId {
@@ -356,7 +347,7 @@ fn client(program: Program, feature: Feature, authority: &Authority, port: u16) 
             }
         }
         (Feature::SessionId, Program::GnuTls) => _ = command.args(["--resume", "--priority", "NORMAL:%NO_TICKETS"]),
-        (Feature::Ticket, Program::GnuTls) => _ = command.arg("--resume"),
+        (Feature::Ticket | Feature::TicketAndCookie, Program::GnuTls) => _ = command.arg("--resume"),
         (Feature::MaxFragmentLength, _) => _ = command.args(["-maxfraglen", &RECORD_LIMIT.to_string()]),
         (Feature::RecordSizeLimit, _) => _ = command.args(["--recordsize", &RECORD_LIMIT.to_string()]),
         _ => {}

@@ -36,7 +36,7 @@ pub(crate) fn hold(row: &Row, authority: &Authority) -> Result<(), String> {
         Feature::KeyUpdateByBoth => key_updates(row.stack, &mut both, Some(KeyUpdateRequest::Requested)),
         Feature::Protocol => protocol(&mut both),
         Feature::ServerName => server_name(&ends, &mut both),
-        Feature::SessionId | Feature::Ticket => return resume(&mut ends, &mut both, 1),
+        Feature::SessionId | Feature::Ticket | Feature::TicketAndCookie => return resume(&mut ends, &mut both, 1),
         Feature::TicketAfterRetry if retried != Some(HelloRetryRequest::Answered) => Err(format!("{retried:?}")),
         Feature::TicketAfterRetry => return resume(&mut ends, &mut both, 1),
         Feature::SeveralTickets => return resume(&mut ends, &mut both, 2),
@@ -60,7 +60,7 @@ impl Ends {
     fn associate(&mut self) -> Result<Both, String> {
         let theirs = self.theirs.end()?;
         let mut both = match self.row.feature {
-            Feature::Cookie | Feature::CookieForFragments => Association::serve(self.ours.endpoint()?, theirs)?,
+            feature if feature.has_cookie() => Association::serve(self.ours.endpoint()?, theirs)?,
             _ => Association::new(self.row.we, self.ours.end()?, theirs),
         };
         both.shake_hands()?;
@@ -149,7 +149,7 @@ fn resume(ends: &mut Ends, first: &mut Both, times: usize) -> Result<(), String>
     // In DTLS 1.2 a NewSessionTicket is in the clear (RFC 5077 §3.3).
     if ends.row.version == Version::Dtls12 {
         let ticket = first.datagrams.iter().any(|seen| link::has_new_session_ticket(&seen.bytes));
-        same("a ticket was sent", ends.row.feature == Feature::Ticket, ticket)?;
+        same("a ticket was sent", ends.row.feature != Feature::SessionId, ticket)?;
     }
     let full_len = handshake_len(first);
     for _ in 0..times {
@@ -159,6 +159,9 @@ fn resume(ends: &mut Ends, first: &mut Both, times: usize) -> Result<(), String>
         same("certificates", resumed.peer_certificates(), full.peer_certificates())?;
         same("retry", resumed.hello_retry_request(), full.hello_retry_request())?;
         same("resumed", true, both.theirs.facts()?.resumed)?;
+        if ends.row.feature.has_cookie() {
+            cookie(&both, NamedGroup::X25519)?;
+        }
         // No certificate and no signature: some 1,200 octets less.
         let len = handshake_len(&both);
         if len + 800 > full_len {

@@ -65,7 +65,7 @@ fn words(row: &Row, authority: &Authority) -> Result<Vec<String>, String> {
         (Feature::Srtp(profile), Role::Server) => words.push(format!("srtp={}", profile.openssl_names())),
         (Feature::ServerName, _) => words.push(format!("sni={SERVER_NAME}")),
         (Feature::SessionId, _) => words.push("tickets=no".into()),
-        (Feature::Ticket, _) => words.push("tickets=yes".into()),
+        (Feature::Ticket | Feature::TicketAndCookie, _) => words.push("tickets=yes".into()),
         // Its client fails without one.
         (Feature::OcspResponse, _) => {
             words.push(format!("ocsp={}", authority.ocsp_response()?.display()));
