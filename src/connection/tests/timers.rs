@@ -351,6 +351,39 @@ fn t7_the_last_flight_of_dtls12_is_answerable_for_four_minutes() {
     }
 }
 
+/// A peer that was heard to repeat itself may be heard once more when its timer has become long.
+#[test]
+fn t7_who_has_asked_once_may_ask_again_after_more_than_four_minutes() {
+    for version in VERSIONS {
+        for (again_after, answered) in [(300, true), (700, false)] {
+            let mut pair = Setup::new(version).pair();
+            let hello = pair.up();
+            pair.give_server(&hello);
+            let down = pair.down();
+            pair.give_client(&down);
+            let up = pair.up();
+            pair.give_server(&up);
+            assert!(!pair.down().is_empty() && pair.server.is_established());
+            // Each question is new to the server, each answer is lost.
+            let mut questions = Vec::new();
+            for _ in 0..2 {
+                pair.now = pair.client.poll_timeout().unwrap();
+                pair.client.handle_timeout(pair.now);
+                questions.push(pair.up());
+            }
+            let start = pair.now;
+            for (question, after, expected) in [(&questions[0], 0, true), (&questions[1], again_after, answered)] {
+                let at = start + Duration::from_secs(after);
+                for datagram in question {
+                    assert_eq!(give(&mut pair.server, datagram, at), Ok(vec![]));
+                }
+                pair.server.handle_timeout(at + SECOND);
+                assert_eq!(!drain(&mut pair.server, at + SECOND).is_empty(), expected, "{version} after {after} s");
+            }
+        }
+    }
+}
+
 /// draft-ietf-tls-rfc9147bis §4.2.1.
 #[test]
 fn old_receive_keys_live_for_four_minutes() {
