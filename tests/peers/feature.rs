@@ -124,7 +124,7 @@ impl Feature {
             Self::RecordSizeLimit => "record_size_limit by the peer",
             Self::MaxFragmentLength => "max_fragment_length by the peer",
             Self::Cookie => "cookie exchange with our `Endpoint`",
-            Self::CookieForFragments => "the same, X25519MLKEM768, a ClientHello in fragments",
+            Self::CookieForFragments => "the same with X25519MLKEM768, the ClientHello in fragments",
         }
     }
 }

@@ -109,8 +109,8 @@ fn resume(program: Program, we: Role, feature: Feature, ours: &Ours, authority: 
             is(&second, HandshakeKind::Resumed)?;
             link = second;
             let said = ["gnutls-serv", "Reused, ", "Reused session-id", "This is a resumed session"];
-            // The first says nothing.
-            if said.iter().any(|said| theirs.has_said(said)) { Ok(()) } else { Err("it says nothing of it".into()) }
+            // The first says nothing, the others may take their time.
+            link.drive("its word for it", deadline, |_| said.iter().any(|said| theirs.has_said(said)))
         });
     }
     held.map_err(|error| format!("{error}\n{:?}\n{}", link.connection.stats(), theirs.said()))
@@ -403,10 +403,11 @@ fn talk(
     deadline: Instant,
 ) -> Result<(), String> {
     link.drive("the handshake", deadline, |link| link.established)?;
+    let times = theirs.said().matches(DATA).count();
     match (we, program) {
         (Role::Client, Program::OpenSsl) => {
             link.send(DATA.as_bytes())?;
-            link.drive("our data at the peer", deadline, |_| theirs.has_said(DATA))?;
+            link.drive("our data at the peer", deadline, |_| theirs.said().matches(DATA).count() > times)?;
             theirs.tell(DATA);
             link.drive("the peer's data", deadline, |link| link.received == DATA.as_bytes())
         }
@@ -417,7 +418,7 @@ fn talk(
         (Role::Server, _) => {
             theirs.tell(DATA);
             link.drive("the peer's data", deadline, |link| link.received == DATA.as_bytes())?;
-            link.drive("the echo at the peer", deadline, |_| theirs.has_said(DATA))
+            link.drive("the echo at the peer", deadline, |_| theirs.said().matches(DATA).count() > times)
         }
     }
 }
