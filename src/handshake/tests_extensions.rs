@@ -4,6 +4,7 @@
 mod compression;
 mod credentials;
 mod grease;
+mod protocols;
 mod sizes;
 mod srtp;
 mod stapling;

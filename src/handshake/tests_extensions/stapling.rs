@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Credential;
+use crate::wire::{certificate::Certificate13, extensions::put_extension};
 use rustls::sign::CertifiedKey;
 use std::sync::Mutex;
 
@@ -195,4 +196,45 @@ fn requests_and_lists_that_are_none() {
         let result = with_extension(&mut pair, answer, ExtensionType::SIGNED_CERTIFICATE_TIMESTAMP, Some(data));
         assert_eq!(alert(&result), Some(AlertDescription::DECODE_ERROR), "{data:?}");
     }
+}
+
+/// Extensions of a CertificateEntry of DTLS 1.3 (RFC 8446 §4.4.2).
+#[test]
+fn entries_with_what_they_may_not_hold() {
+    let entry = |configs: (ClientConfig, ServerConfig), ty: ExtensionType, data: &[u8]| {
+        with(configs).run_with(|role, message| {
+            if role == Role::Server && message.msg_type == HandshakeType::CERTIFICATE {
+                message.body = certificate_with(&message.body, ty, data);
+            }
+        })
+    };
+    let v = ProtocolVersion::DTLS1_3;
+    for ty in [ExtensionType::STATUS_REQUEST, ExtensionType::SIGNED_CERTIFICATE_TIMESTAMP, ExtensionType(0xfafa)] {
+        let unasked = entry(configs(v), ty, &[]);
+        assert_eq!(unasked, Err((Role::Client, PeerMisbehaved::UnsolicitedExtension.into())));
+        assert_eq!(alert(&unasked), Some(AlertDescription::UNSUPPORTED_EXTENSION));
+    }
+    for ty in [ExtensionType::SERVER_NAME, ExtensionType::SUPPORTED_GROUPS, ExtensionType::KEY_SHARE] {
+        let elsewhere = entry(asking(v), ty, &[]);
+        assert_eq!(elsewhere, Err((Role::Client, PeerMisbehaved::ExtensionInWrongMessage.into())));
+        assert_eq!(alert(&elsewhere), Some(AlertDescription::ILLEGAL_PARAMETER));
+    }
+    for data in [&[][..], &[1, 0, 0, 0], &[2, 0, 0, 1, 9], &[1, 0, 0, 1, 9, 9]] {
+        let malformed = entry(asking(v), ExtensionType::STATUS_REQUEST, data);
+        assert_eq!(alert(&malformed), Some(AlertDescription::DECODE_ERROR), "{data:?}");
+    }
+    for data in [&[][..], &[0, 0], &[0, 2, 0, 0], &[0, 3, 0, 1, 9, 9]] {
+        let malformed = entry(asking(v), ExtensionType::SIGNED_CERTIFICATE_TIMESTAMP, data);
+        assert_eq!(alert(&malformed), Some(AlertDescription::DECODE_ERROR), "{data:?}");
+    }
+}
+
+/// The same chain with this one extension at the end entity's entry.
+fn certificate_with(body: &[u8], ty: ExtensionType, data: &[u8]) -> Vec<u8> {
+    let read = Certificate13::read(body).unwrap();
+    let mut out = Vec::new();
+    Certificate13::put(&mut out, read.context, read.chain.into_iter(), |out| {
+        put_extension(out, ty, |out| out.extend_from_slice(data));
+    });
+    out
 }
