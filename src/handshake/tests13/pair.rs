@@ -212,6 +212,8 @@ pub(super) fn client_config(setup: &Setup) -> Arc<ClientConfig> {
     config.set_groups(&setup.client_groups).unwrap();
     config.set_alpn_protocols(octets(&setup.client_protocols)).unwrap();
     config.set_key_shares(setup.shares).unwrap().set_key_log(setup.key_log.clone());
+    // Certificates travel as they are, whatever the features.
+    config.set_cert_decompressors(vec![]);
     config.set_unoffered_protocol(setup.unoffered_protocol);
     Arc::new(config)
 }
@@ -230,6 +232,8 @@ pub(super) fn server_config(setup: &Setup) -> Arc<ServerConfig> {
     config.set_versions(&[ProtocolVersion::DTLS1_3]).unwrap();
     config.set_groups(&setup.server_groups).unwrap();
     config.set_alpn_protocols(octets(&setup.server_protocols)).unwrap();
+    // Certificates travel as they are, whatever the features.
+    config.set_cert_decompressors(vec![]);
     config.set_server_name_acknowledgement(setup.name_acknowledgement);
     // The tests of resumption want them.
     config.set_ticket_count(0);
