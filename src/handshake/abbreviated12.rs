@@ -13,24 +13,19 @@
 //!
 //! The server speaks first, so that it is the client's last flight that may have to be repeated (RFC 6347 §4.2.4).
 
-use super::authentication::TrustedChain;
 use super::client_finish12::{self, Confirmation};
 use super::client12::check_server_hello;
 use super::common12::send_finished;
 use super::extensions::Settled;
 use super::negotiate::{HandshakeKind, HelloRetryRequest, Negotiated};
 use super::offer::{Offer, OfferedSession12};
-use super::pending::{self, AfterVerdict, OnceJudged};
 use super::resumption12::{AcceptedSession, Keeper, TicketPromise};
 use super::schedule12::{KeyBlock, MasterSecret, Randoms};
 use super::server12::{put_session_extensions, server_random};
 use super::transcript::{Retention, Transcript, TranscriptBuffer, TranscriptForm};
 use super::{Effect, FlightEnd, Outbox, State, server_finish12};
 use crate::config::{ServerConfig, SessionState};
-use crate::crypto::{
-    Role,
-    suites::{Suite12, TrafficKeys},
-};
+use crate::crypto::{Role, suites::Suite12};
 use crate::error::{Error, PeerMisbehaved};
 use crate::wire::{
     ProtocolVersion,
@@ -39,7 +34,6 @@ use crate::wire::{
     handshake::Message,
     hello::{ClientHello, ServerHello},
 };
-use rustls::pki_types::ServerName;
 use std::sync::Arc;
 
 /// The server's flight: ServerHello to Finished.
@@ -139,39 +133,8 @@ pub(super) fn handle_server_hello(
     let server_name = offer.sni().map(str::to_owned);
     let negotiated = negotiated(session.state.clone(), settled, server_name);
     let Offer { config, name, .. } = offer;
-    let keeper = Keeper::of_resumption(config.clone(), name.clone(), session);
+    let keeper = Keeper::of_resumption(config, name, session);
     let own = client_finish12::OwnFinished::Due(keys.client);
     let confirmation = Confirmation { master, transcript, negotiated, keeper, own };
-    if !config.reverifies_on_resumption() {
-        return Ok(confirmation.expect(keys.server, ticket, out));
-    }
-    let peer = confirmation.negotiated.peer.clone();
-    let judged = TrustedChain::verify_again(peer, |peer| config.verify_server(peer, name.as_ref()))?;
-    pending::go_on(judged, Resumption { confirmation, keys: keys.server, ticket, name }, out)
-}
-
-/// The server resumes a session; its certificate has to be judged once more.
-pub(super) struct Resumption {
-    confirmation: Confirmation,
-    /// What the server writes with.
-    keys: TrafficKeys,
-    ticket: TicketPromise,
-    name: Option<ServerName<'static>>,
-}
-
-impl Resumption {
-    /// Whom we want to talk to.
-    pub(super) const fn server_name(&self) -> Option<&ServerName<'static>> {
-        self.name.as_ref()
-    }
-}
-
-impl AfterVerdict for Resumption {
-    fn trusted(self, _: TrustedChain, out: &mut Outbox) -> Result<State, Error> {
-        Ok(self.confirmation.expect(self.keys, self.ticket, out))
-    }
-
-    fn later(self) -> OnceJudged {
-        OnceJudged::Resumption12(Box::new(self))
-    }
+    Ok(confirmation.expect(keys.server, ticket, out))
 }

@@ -9,9 +9,11 @@
 //!                                          [ChangeCipherSpec], Finished  -->
 //! ```
 
+use super::authentication::{FinishedVerified, TrustedChain};
 use super::common12::{PROTECTED_EPOCH, expect_change_cipher_spec, receive_finished, send_finished};
 use super::established::Established12;
 use super::negotiate::Negotiated;
+use super::pending::{self, AfterVerdict, OnceJudged};
 use super::resumption12::{Keeper, TicketPromise};
 use super::schedule12::MasterSecret;
 use super::transcript::Transcript;
@@ -19,6 +21,7 @@ use super::{Effect, FlightEnd, Input, Outbox, State};
 use crate::crypto::{Role, suites::TrafficKeys};
 use crate::error::Error;
 use crate::wire::enums::HandshakeType;
+use rustls::pki_types::ServerName;
 use std::sync::Arc;
 
 /// What the server's last flight is checked with, and what follows it.
@@ -53,6 +56,19 @@ impl Confirmation {
     fn expect_change_cipher_spec(self, keys: TrafficKeys, out: &mut Outbox) -> State {
         out.push(Effect::AwaitChangeCipherSpec);
         State::ExpectServerChangeCipherSpec12(Box::new(ExpectChangeCipherSpec { confirmation: self, keys }))
+    }
+
+    /// Ours, if it is due, and the end.
+    fn complete(self, finished: FinishedVerified, out: &mut Outbox) -> Result<State, Error> {
+        let Self { master, mut transcript, negotiated, keeper, own } = self;
+        if let OwnFinished::Due(keys) = own {
+            out.push(Effect::Flight(FlightEnd::RepeatOfPeer));
+            send_finished(Role::Client, &master, keys, &mut transcript, out)?;
+        }
+        let negotiated = Arc::from(negotiated);
+        out.push(Effect::Complete(Arc::clone(&negotiated)));
+        keeper.keep(&negotiated, &master, out);
+        Ok(State::Established12(Box::new(Established12::new(master, finished))))
     }
 }
 
@@ -95,16 +111,41 @@ pub(super) struct ExpectFinished {
 
 impl ExpectFinished {
     pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
-        let Confirmation { master, mut transcript, negotiated, keeper, own } = self.confirmation;
+        let Self { mut confirmation } = self;
         let message = input.expect(HandshakeType::FINISHED)?;
-        let finished = receive_finished(Role::Server, &master, &message, &mut transcript)?;
-        if let OwnFinished::Due(keys) = own {
-            out.push(Effect::Flight(FlightEnd::RepeatOfPeer));
-            send_finished(Role::Client, &master, keys, &mut transcript, out)?;
+        let Confirmation { master, transcript, negotiated, keeper, own } = &mut confirmation;
+        let finished = receive_finished(Role::Server, master, &message, transcript)?;
+        let judged = match own {
+            OwnFinished::Sent => None,
+            // Not before all of the server's flight has come: no record waits for the verdict.
+            OwnFinished::Due(_) => keeper.judge_again(&negotiated.peer)?,
+        };
+        match judged {
+            None => confirmation.complete(finished, out),
+            Some(judged) => pending::go_on(judged, Resumed { confirmation, finished }, out),
         }
-        let negotiated = Arc::from(negotiated);
-        out.push(Effect::Complete(Arc::clone(&negotiated)));
-        keeper.keep(&negotiated, &master, out);
-        Ok(State::Established12(Box::new(Established12::new(master, finished))))
+    }
+}
+
+/// The server has resumed a session; its certificate has to be judged once more.
+pub(super) struct Resumed {
+    confirmation: Confirmation,
+    finished: FinishedVerified,
+}
+
+impl Resumed {
+    /// Whom we want to talk to.
+    pub(super) const fn server_name(&self) -> Option<&ServerName<'static>> {
+        self.confirmation.keeper.server_name()
+    }
+}
+
+impl AfterVerdict for Resumed {
+    fn trusted(self, _: TrustedChain, out: &mut Outbox) -> Result<State, Error> {
+        self.confirmation.complete(self.finished, out)
+    }
+
+    fn later(self) -> OnceJudged {
+        OnceJudged::Resumption12(Box::new(self))
     }
 }

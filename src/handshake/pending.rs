@@ -5,7 +5,7 @@
 
 use super::authentication::{Judged, TrustedChain, UnjudgedChain};
 use super::signature::Signing;
-use super::{Handshake, Input, Outbox, State, abbreviated12, client12, client13, server12, server13};
+use super::{Handshake, Input, Outbox, State, client_finish12, client12, client13, server12, server13};
 use crate::error::{ApiMisuse, Error};
 use crate::verify::Judgement;
 use crate::wire::{SignatureScheme, certificate::DigitallySigned};
@@ -139,7 +139,7 @@ pub(super) enum OnceJudged {
     Client12(Box<client12::ExpectCertificate>),
     WithoutStatus12(Box<client12::WithoutStatus>),
     Client13(Box<client13::ExpectCertificate>),
-    Resumption12(Box<abbreviated12::Resumption>),
+    Resumption12(Box<client_finish12::Resumed>),
     Resumption13(Box<client13::Resumption>),
     Server12(Box<server12::ExpectCertificate>),
     Server13(Box<server13::ExpectCertificate>),

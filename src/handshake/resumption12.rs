@@ -3,13 +3,14 @@
 //!
 //! Only sessions with extended master secret are kept: to resume any other is what RFC 7627 §5.3 says not to do.
 
+use super::authentication::{Judged, TrustedChain};
 use super::negotiate::Negotiated;
 use super::resumption13::MAX_TICKET;
 use super::schedule12::{Derivation, MasterSecret};
 use super::session::{self, ResumableSession};
 use super::transcript::Transcript;
 use super::{Effect, Outbox};
-use crate::config::{ClientConfig, ServerConfig, Session, SessionHandle, SessionState, SessionTimes};
+use crate::config::{ClientConfig, PeerCredentials, ServerConfig, Session, SessionHandle, SessionState, SessionTimes};
 use crate::crypto::suites::{Suite, Suite12};
 use crate::error::{Error, PeerMisbehaved};
 use crate::verify::ClientAuth;
@@ -217,6 +218,20 @@ impl Keeper {
         session: Session,
     ) -> Self {
         Self { config, server, kept: Kept::Again(Box::new(session)) }
+    }
+
+    /// Whom we want to talk to.
+    pub(super) const fn server_name(&self) -> Option<&ServerName<'static>> {
+        self.server.as_ref()
+    }
+
+    /// Has the server's chain judged once more, if that is wanted of a resumption.
+    pub(super) fn judge_again(&self, peer: &PeerCredentials) -> Result<Option<Judged>, Error> {
+        if !self.config.reverifies_on_resumption() {
+            return Ok(None);
+        }
+        let verify = |peer: &_| self.config.verify_server(peer, self.server.as_ref());
+        TrustedChain::verify_again(peer.clone(), verify).map(Some)
     }
 
     /// "If the client receives a session ticket from the server, then it discards any Session ID that was sent in the
