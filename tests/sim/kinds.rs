@@ -2,7 +2,7 @@
 
 use crate::pki::{Chain, FixedTime, Identity};
 use crate::provider::{End, provider, reseed};
-use crate::sessions::resume;
+use crate::sessions::{resume, want_tickets};
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
 use std::fmt;
@@ -134,6 +134,31 @@ fn every(shapes: &[(ProtocolVersion, &[Shape])], make: impl Fn(ProtocolVersion, 
         }
     }
     kinds
+}
+
+/// Handshakes of DTLS 1.2 in which the server gives a ticket, full and abbreviated (RFC 5077 §3.1).
+pub(crate) fn with_tickets() -> Vec<&'static Kind> {
+    static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {
+        let kind = |mtu| Kind::new(ProtocolVersion::DTLS1_2, Shape::ServerAuth, mtu);
+        let full = MTUS.map(|mtu| {
+            let mut kind = kind(mtu);
+            let mut client = ClientConfig::clone(&kind.client);
+            want_tickets(&mut client);
+            kind.client = Arc::new(client);
+            kind
+        });
+        let abbreviated = MTUS.map(|mtu| {
+            let mut kind = kind(mtu);
+            // A session that is known by its id becomes one of a ticket.
+            let mut client = ClientConfig::clone(&kind.client);
+            let mut first = ServerConfig::clone(&kind.server);
+            resume(&mut client, &Arc::new(first.set_ticket_count(0).clone()));
+            kind.client = Arc::new(client);
+            Kind { shape: Shape::Resumed, ..kind }
+        });
+        full.into_iter().chain(abbreviated).collect()
+    });
+    KINDS.iter().collect()
 }
 
 /// One kind for each version: for what does not depend on the shape of the handshake.

@@ -6,7 +6,7 @@ use crate::pair::{check, prove};
 use crate::patterns::{self, Depth};
 pub(crate) use crate::tally::{SEED, Tally};
 use std::time::Duration;
-use udtls::HandshakeKind;
+use udtls::{Event, HandshakeKind};
 
 #[test]
 fn clean_runs_complete_without_retransmission() {
@@ -64,6 +64,20 @@ fn clean_runs_complete_without_retransmission() {
 fn t1_every_loss_of_a_few_datagrams() {
     kinds::for_each(&kinds::with_cookies(), |kind| {
         for (class, tally) in patterns::losses(kind, Depth::from_environment()) {
+            tally.check(kind, class);
+        }
+    });
+}
+
+/// RFC 5077 §3.3: where the server gives a ticket, its last flight has one message more, and the client awaits it.
+#[test]
+fn t1_every_loss_of_a_few_datagrams_around_a_ticket_of_dtls_1_2() {
+    kinds::for_each(&kinds::with_tickets(), |kind| {
+        let pair = &mut crate::pair::Pair::new(kind, SEED, Network::with_faults(&[]));
+        crate::pair::prove_handshake(pair);
+        pair.client.drain_events();
+        check!(pair, pair.client.events.contains(&Event::SessionTicket), "there is a ticket");
+        for (class, tally) in patterns::losses(kind, Depth::Full) {
             tally.check(kind, class);
         }
     });

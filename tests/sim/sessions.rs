@@ -21,6 +21,23 @@ impl ClientSessionStore for SameSession {
     }
 }
 
+/// Gives none, so that no run changes another.
+#[derive(Debug)]
+struct NoSession;
+
+impl ClientSessionStore for NoSession {
+    fn put(&self, _: &ServerName<'static>, _: Session) {}
+
+    fn take(&self, _: &ServerName<'static>) -> Option<Session> {
+        None
+    }
+}
+
+/// Has the client ask for tickets without making use of them.
+pub(crate) fn want_tickets(client: &mut ClientConfig) {
+    client.set_session_store(Arc::new(NoSession));
+}
+
 /// Lets the client resume the session of a handshake with the server.
 pub(crate) fn resume(client: &mut ClientConfig, server: &Arc<ServerConfig>) {
     let store = Arc::new(SameSession::default());
