@@ -64,9 +64,11 @@ impl Admission {
     /// Whether a handshake with a client of `source` may begin. `is_half_open` tells of a handle whether its handshake
     /// still is one that may make way.
     pub(super) fn admit(&mut self, source: &Source, is_half_open: impl Fn(ConnectionHandle) -> bool) -> Admitted {
-        let crowd = self.networks.entry(Network::of(source)).or_default();
-        if crowd.count.load(SeqCst) >= self.limits.half_open_per_network {
-            return crowd.order.oldest(is_half_open).map_or(Admitted::No(DropReason::Network), Admitted::Instead);
+        // Whoever is turned away leaves nothing behind.
+        let crowd = self.networks.get_mut(&Network::of(source));
+        if crowd.as_ref().map_or(0, |crowd| crowd.count.load(SeqCst)) >= self.limits.half_open_per_network {
+            let oldest = crowd.and_then(|crowd| crowd.order.oldest(is_half_open));
+            return oldest.map_or(Admitted::No(DropReason::Network), Admitted::Instead);
         }
         let reason = match () {
             () if self.places.connections() >= self.limits.connections => DropReason::Connections,
@@ -95,7 +97,9 @@ impl Admission {
         let seat = match standing {
             Standing::HalfOpen => {
                 let crowd = self.networks.entry(Network::of(source)).or_default();
-                Seat::take(&self.places, &crowd.count, standing)
+                let seat = Seat::take(&self.places, &crowd.count, standing);
+                self.forget_empty_networks();
+                seat
             }
             _ => Seat::take(&self.places, &Arc::default(), standing),
         };
@@ -112,7 +116,10 @@ impl Admission {
         self.order.push(handle, self.places.half_open(), &is_half_open);
         let crowd = self.networks.entry(Network::of(source)).or_default();
         crowd.order.push(handle, crowd.count.load(SeqCst), &is_half_open);
-        // Networks without a handshake are of no interest. Every place that is half-open has one at most.
+    }
+
+    /// Networks without a handshake are of no interest. Every place that is half-open has one at most.
+    fn forget_empty_networks(&mut self) {
         if self.networks.len() > self.places.half_open().saturating_mul(2).saturating_add(SLACK) {
             self.networks.retain(|_, crowd| crowd.count.load(SeqCst) > 0);
         }
@@ -140,3 +147,35 @@ impl Order {
 
 /// Entries that may be out of date beside as many as are not.
 const SLACK: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(n: u32) -> Source {
+        Source::new(std::net::SocketAddr::from((std::net::Ipv4Addr::from_bits(0x0a00_0000 + n), 5)), None).unwrap()
+    }
+
+    fn admission(connections: usize, half_open_per_network: usize) -> Admission {
+        Admission::new(Limits { connections, half_open: 100, half_open_per_network, handshake_memory: usize::MAX })
+    }
+
+    /// However many networks come and are turned away, or come and go, none is remembered.
+    #[test]
+    fn networks_without_a_handshake_are_forgotten() {
+        let mut full = admission(0, 10);
+        let mut open = admission(10, 10);
+        for n in 0..10_000 {
+            assert_eq!(full.admit(&source(n), |_| false), Admitted::No(DropReason::Connections));
+            assert_eq!(open.admit(&source(n), |_| false), Admitted::Yes);
+            drop(open.seat(&source(n), Standing::HalfOpen));
+        }
+        assert_eq!(full.networks.len(), 0);
+        assert!(open.networks.len() <= SLACK + 3, "{}", open.networks.len());
+    }
+
+    #[test]
+    fn a_network_may_be_allowed_none() {
+        assert_eq!(admission(10, 0).admit(&source(1), |_| false), Admitted::No(DropReason::Network));
+    }
+}
