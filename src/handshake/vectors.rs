@@ -17,11 +17,11 @@ use crate::error::{Error, PeerMisbehaved};
 use crate::wire::{
     SignatureScheme,
     certificate::{Certificate13, DigitallySigned, read_certificate12},
-    enums::{ContentType, HandshakeType},
+    enums::{ContentType, ExtensionType, HandshakeType},
     handshake::Message,
-    hello::ServerHello,
+    hello::{ClientHello, ServerHello},
     key_exchange::ServerKeyExchange,
-    post_handshake::NewSessionTicket13,
+    post_handshake::{NewSessionTicket12, NewSessionTicket13},
 };
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
@@ -161,12 +161,15 @@ impl Progress12 {
 fn run_dtls12(path: &str) -> Vec<(HandshakeType, Role)> {
     let capture = load(path);
     let connection = &capture["connections"][0];
-    let Some(Suite::Dtls12(suite)) = suite_named(connection["cipher_suite"].as_str().unwrap()) else {
-        panic!("{path}")
-    };
+    assert!(!list(&connection["exporters"]).is_empty());
+    run_connection12(connection, &connection["master_secret"])
+}
+
+fn run_connection12(connection: &Value, master_secret: &Value) -> Vec<(HandshakeType, Role)> {
+    let Some(Suite::Dtls12(suite)) = suite_named(connection["cipher_suite"].as_str().unwrap()) else { panic!() };
     let random = |name: &str| hex(&connection[name]).try_into().unwrap();
     let randoms = Randoms { client: random("client_random"), server: random("server_random") };
-    let secret = Secret::new(&hex(&connection["master_secret"])).unwrap();
+    let secret = Secret::new(&hex(master_secret)).unwrap();
     let master = MasterSecret::resumed(suite, secret, Derivation::Extended, randoms);
     let mut progress = Progress12 { suite, master, randoms, certificates: HashMap::new(), verified: Vec::new() };
 
@@ -196,7 +199,7 @@ fn run_dtls12(path: &str) -> Vec<(HandshakeType, Role)> {
         let keys = if sender == Role::Client { &block.client } else { &block.server };
         assert_eq!(open_record12(keys, &record), hex(&record["content"]));
     }
-    for exporter in list(&connection["exporters"]) {
+    for exporter in connection["exporters"].as_array().into_iter().flatten() {
         let expected = hex(&exporter["value"]);
         let mut out = vec![0; expected.len()];
         progress.master.export(exporter["label"].as_str().unwrap().as_bytes(), None, &mut out).unwrap();
@@ -243,6 +246,43 @@ fn openssl_dtls12_client_certificate() {
         (HandshakeType::FINISHED, Role::Server),
     ];
     assert_eq!(run_dtls12("openssl/clientauth-ecdsa.json"), expected);
+}
+
+/// RFC 5246 §7.3, RFC 5077 §3: under new randoms the master secret of the first connection opens the records of the second.
+#[test]
+fn openssl_dtls12_resumptions() {
+    let server_auth = [
+        (HandshakeType::SERVER_KEY_EXCHANGE, Role::Server),
+        (HandshakeType::FINISHED, Role::Client),
+        (HandshakeType::FINISHED, Role::Server),
+    ];
+    let server_first = [(HandshakeType::FINISHED, Role::Server), (HandshakeType::FINISHED, Role::Client)];
+    for name in ["resume-ticket", "resume-sessionid"] {
+        let capture = load(&format!("openssl/{name}.json"));
+        let [first, second] = list(&capture["connections"]) else { panic!("{name}") };
+        let secret = &first["master_secret"];
+        assert_eq!(run_connection12(first, secret), server_auth, "{name}");
+        assert_eq!(run_connection12(second, secret), server_first, "{name}");
+
+        let [first, second] = [messages(first), messages(second)];
+        let find = |messages: &[Captured], msg_type| {
+            messages.iter().rfind(|message| message.msg_type == msg_type).map(|message| message.body.clone())
+        };
+        let offer = find(&second, HandshakeType::CLIENT_HELLO).unwrap();
+        let offer = ClientHello::read(&offer).unwrap();
+        let [given, answer] = [&first, &second].map(|messages| find(messages, HandshakeType::SERVER_HELLO).unwrap());
+        let [given, answer] = [&given, &answer].map(|body| ServerHello::read(body).unwrap());
+        assert_eq!(answer.session_id, offer.session_id);
+        let ticket = offer.extensions.find(ExtensionType::SESSION_TICKET).unwrap_or_default();
+        match find(&first, HandshakeType::NEW_SESSION_TICKET) {
+            Some(body) => {
+                assert!(given.extensions.flag(ExtensionType::SESSION_TICKET).unwrap());
+                let message = NewSessionTicket12::read(&body).unwrap();
+                assert_eq!((message.ticket, message.encode()), (ticket, body.clone()));
+            }
+            None => assert_eq!((given.session_id, ticket), (offer.session_id, &[][..])),
+        }
+    }
 }
 
 // ---- DTLS 1.3

@@ -355,6 +355,24 @@ fn a_session_is_good_for_one_name() {
     }
 }
 
+/// RFC 5246 §7.4.1.2: whoever offers a session offers its suite; for one who does not there is another session.
+#[test]
+fn a_session_is_good_for_its_suite() {
+    for by in WAYS {
+        let world = World::primed(&Setup { suites: [ECDSA_SUITES; 2], ..Setup::default() }, by);
+        let other = world.altered(Role::Client, T::CLIENT_HELLO, |body| {
+            // The first of the list becomes the last.
+            let first = 2 + 32 + 1 + 32 + 1 + 2;
+            let [last, first] = [first + 4, first].map(|at| body[at..at + 2].to_vec());
+            let at = 2 + 32 + 1 + 32 + 1 + 2;
+            assert_eq!(first, ECDSA_SUITES[0].0.to_be_bytes());
+            body[at..at + 2].copy_from_slice(&last);
+        });
+        // The server begins a full handshake; the client, which did not send this hello, finds out at the end.
+        refused(other, Role::Server, PeerMisbehaved::FinishedMismatch, AlertDescription::DECRYPT_ERROR);
+    }
+}
+
 /// RFC 7627 §5.3: a session without extended master secret is neither offered nor resumed.
 #[test]
 fn an_old_session_is_of_no_use() {
@@ -370,8 +388,6 @@ fn an_old_session_is_of_no_use() {
     world.change_handle(|ticket| assert_eq!(std::mem::replace(&mut ticket[1 + 2 + 2 + 1 + 48], 0), 1));
     world.run(HandshakeKind::Full);
     // None is made of a handshake without.
-    let mut world = World::new(&optional(), By::Ticket);
-    world.server = optional().server();
     let pair = without_extended_master_secret(&optional());
     assert!(!pair.server.log.contains(&"4@0".to_owned()) && !pair.client.log.contains(&"kept".to_owned()));
 }
