@@ -53,6 +53,8 @@
 //!   digitalSignature where the extension is present), and nothing here does.
 //! * An application that asks for it may export keying material of a DTLS 1.2 association without extended master secret
 //!   (RFC 7627 §5.4 has that disabled).
+//! * A session of DTLS 1.2 outlives an association of its that ends with a fatal alert (RFC 5246 §7.2.2 has it forgotten): no
+//!   server can take back a ticket.
 //! * A flight is sent in one burst, however long (RFC 9147 §5.8.3 suggests ten records).
 
 #![forbid(unsafe_code)]

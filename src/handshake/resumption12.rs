@@ -2,6 +2,9 @@
 //! (RFC 5246 §7.3, RFC 5077 §3, RFC 7627 §5.3).
 //!
 //! Only sessions with extended master secret are kept: to resume any other is what RFC 7627 §5.3 says not to do.
+//!
+//! Deviation: a session outlives an association of its that ends with a fatal alert, though RFC 5246 §7.2.2 has it forgotten.
+//! No server can take back a ticket, and RFC 8446 no longer asks for it.
 
 use super::authentication::{Judged, TrustedChain};
 use super::negotiate::Negotiated;
