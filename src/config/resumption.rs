@@ -108,10 +108,19 @@ const MAX_TAKEN: usize = 8;
 pub(super) struct ServerResumption {
     tickets: Tickets,
     ticket_count: u8,
+    renewal: Renewal,
     storage: Arc<dyn StoresServerSessions>,
     lifetime: u32,
     context: SessionContext,
     reverification: Reverification,
+}
+
+/// When a ticket of DTLS 1.2 that is resumed with is replaced by a new one (RFC 5077 §3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Renewal {
+    /// When half its life is over or its key will be forgotten soon.
+    WhenDue,
+    EachTime,
 }
 
 /// Who seals tickets.
@@ -128,6 +137,7 @@ impl ServerResumption {
             // Its own time provider is never asked.
             tickets: Tickets::Own(Ticketer::new(provider.clone(), Arc::new(DefaultTimeProvider))?),
             ticket_count: DEFAULT_TICKETS,
+            renewal: Renewal::WhenDue,
             storage: ServerSessionMemoryCache::new(DEFAULT_SESSIONS),
             lifetime: DEFAULT_LIFETIME,
             context,
@@ -141,8 +151,8 @@ const DEFAULT_TICKETS: u8 = 2;
 
 impl ServerConfig {
     /// How tickets are sealed: by a [`Ticketer`] whose secret others have too, or by one's own. Default: a [`Ticketer`] with a
-    /// secret of this process, by the time of [`Self::set_time_provider`]. One that is not enabled leaves sessions to
-    /// [`Self::set_session_storage`].
+    /// secret of this process, by the time of [`Self::set_time_provider`]. A session that it makes
+    /// no ticket for, or too long a one, goes to [`Self::set_session_storage`]; so do all if it is not enabled.
     pub fn set_ticketer(&mut self, ticketer: Arc<dyn ProducesTickets>) -> &mut Self {
         self.resumption.tickets = Tickets::Custom(ticketer);
         self
@@ -160,6 +170,18 @@ impl ServerConfig {
     pub fn set_ticket_count(&mut self, tickets: u8) -> &mut Self {
         self.resumption.ticket_count = tickets;
         self
+    }
+
+    /// Gives clients of DTLS 1.2 a new ticket with each resumption: whoever listens can tell that two associations which begin
+    /// with the same ticket are of the same client (RFC 8446 §C.4). In DTLS 1.3 each association brings new tickets anyway.
+    /// Default: when half its life is over, or its key will be forgotten soon.
+    pub fn renew_tickets(&mut self) -> &mut Self {
+        self.resumption.renewal = Renewal::EachTime;
+        self
+    }
+
+    pub(crate) fn renews_tickets(&self) -> bool {
+        self.resumption.renewal == Renewal::EachTime
     }
 
     /// How long sessions may be resumed, seven days at most (RFC 8446 §4.6.1). A ticketer of a shorter life shortens it.

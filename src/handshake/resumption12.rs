@@ -123,7 +123,8 @@ impl Promise {
     }
 
     /// For a resumption by `ticket`, or by id if there is none. A ticket is renewed when half its life is over or its key will
-    /// be forgotten soon; whoever came by an id and would like a ticket gets one (RFC 5077 §3.3).
+    /// be forgotten soon, or always if that is configured; whoever came by an id and would like a ticket gets one
+    /// (RFC 5077 §3.3).
     fn of_resumption(
         config: &ServerConfig,
         hello: &ClientHello<'_>,
@@ -132,7 +133,7 @@ impl Promise {
     ) -> Self {
         let age = config.now().as_secs().saturating_sub(times.issued);
         let old = age.saturating_mul(2) >= u64::from(times.lifetime);
-        let wanted = ticket.is_none_or(|ticket| old || config.ticket_is_stale(ticket));
+        let wanted = ticket.is_none_or(|ticket| old || config.renews_tickets() || config.ticket_is_stale(ticket));
         let possible = ticket_of(hello).is_some() && config.seals_tickets();
         let lasts = session::times(config, times.authenticated).is_some();
         let ticket = if wanted && possible && lasts { TicketPromise::Announced } else { TicketPromise::None };

@@ -267,6 +267,21 @@ fn a_ticket_is_renewed_when_its_key_is_rotated() {
     assert!(!world.run(HandshakeKind::Resumed).server.log.contains(&"4@0".to_owned()));
 }
 
+/// For servers whose clients should not be known again by those who listen (RFC 8446 §C.4).
+#[test]
+fn a_ticket_is_renewed_each_time_if_the_server_says_so() {
+    let mut world = World::primed(&Setup::default(), By::Ticket);
+    let first = world.handle();
+    assert!(!world.run(HandshakeKind::Resumed).server.log.contains(&"4@0".to_owned()));
+    assert_eq!(world.handle(), first);
+    world.server.renew_tickets();
+    for _ in 0..3 {
+        let before = world.handle();
+        assert!(world.run(HandshakeKind::Resumed).server.log.contains(&"4@0".to_owned()));
+        assert_ne!(world.handle(), before);
+    }
+}
+
 /// Who came by an id and would like a ticket gets one.
 #[test]
 fn an_id_becomes_a_ticket() {

@@ -86,6 +86,13 @@ impl Settings {
         self.credentials.last_mut().expect("there is one now")
     }
 
+    /// The application makes the tickets, unless it is said already that it declines.
+    fn begin_ticket_callback(&mut self) {
+        if self.conduct.tickets == TicketCallback::None {
+            self.conduct.tickets = TicketCallback::Makes;
+        }
+    }
+
     /// Another one, which the flags that follow are about.
     fn begin_credential(&mut self) {
         self.credential();
@@ -148,10 +155,24 @@ pub(crate) struct Conduct {
     pub(crate) write_first: bool,
     pub(crate) key_update_before_read: bool,
     pub(crate) no_ticket: bool,
+    pub(crate) tickets: TicketCallback,
+    pub(crate) renew_tickets: bool,
     /// Neither the key nor the verification hook answers at once.
     pub(crate) answers_later: bool,
     /// How long the first signature takes.
     pub(crate) key_delay: Duration,
+}
+
+/// Who makes a server's tickets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum TicketCallback {
+    /// The library.
+    #[default]
+    None,
+    /// The application.
+    Makes,
+    /// The application, which will not.
+    Declines,
 }
 
 /// What must hold once the handshake is complete.
@@ -287,10 +308,18 @@ const FLAGS: &[(&str, Action)] = &[
     ("use-early-callback", Action::Ignore),
     ("use-old-client-cert-callback", Action::Ignore),
     ("quic-use-legacy-codepoint", Action::IgnoreValue),
+    // Early data is never sent, which is what the runner expects of DTLS.
+    ("enable-early-data", Action::Ignore),
+    ("expect-ticket-supports-early-data", Action::Ignore),
+    ("expect-accept-early-data", Action::Ignore),
     ("expect-early-data-reason", Action::IgnoreValue),
     ("renegotiate-freely", Action::Ignore),
     // Sessions
     ("no-ticket", Action::Switch(|s| s.conduct.no_ticket = true)),
+    ("use-ticket-callback", Action::Switch(Settings::begin_ticket_callback)),
+    ("use-ticket-aead-callback", Action::Switch(Settings::begin_ticket_callback)),
+    ("skip-ticket", Action::Switch(|s| s.conduct.tickets = TicketCallback::Declines)),
+    ("renew-ticket", Action::Switch(|s| s.conduct.renew_tickets = true)),
     ("expect-no-session", Action::Switch(|s| s.expected.no_session = true)),
     ("expect-ticket-renewal", Action::Switch(|s| s.expected.ticket_renewal = true)),
     ("reverify-on-resume", Action::Switch(|s| s.verification.on_resumption = true)),

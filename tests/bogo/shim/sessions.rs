@@ -2,10 +2,10 @@
 //! the peer.
 
 use crate::Failure;
-use crate::arguments::{Role, Settings};
+use crate::arguments::{Role, Settings, TicketCallback};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
-use rustls::server::ServerSessionMemoryCache;
+use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache};
 use rustls::time_provider::DefaultTimeProvider;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -45,6 +45,52 @@ impl ClientSessionStore for Store {
     }
 }
 
+/// Tickets in a format of the application's: the library's, after a name.
+#[derive(Debug)]
+struct OwnTickets(Arc<Ticketer>);
+
+const TICKET_NAME: &[u8] = b"the shim's ";
+
+impl ProducesTickets for OwnTickets {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn lifetime(&self) -> u32 {
+        self.0.lifetime()
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        Some([TICKET_NAME, &self.0.encrypt(plain)?].concat())
+    }
+
+    fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        self.0.decrypt(ticket.strip_prefix(TICKET_NAME)?)
+    }
+}
+
+/// An application that declines to make a ticket, and knows none.
+#[derive(Debug)]
+struct NoTickets;
+
+impl ProducesTickets for NoTickets {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn lifetime(&self) -> u32 {
+        u32::MAX
+    }
+
+    fn encrypt(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn decrypt(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+}
+
 /// Configurations change from one connection to the next; the sessions go with all of them.
 const CONTEXT: &[u8] = b"the runner";
 
@@ -68,8 +114,19 @@ impl Kept {
     }
 
     pub(crate) fn configure_server(&self, config: &mut ServerConfig, settings: &Settings) {
-        config.set_ticketer(self.ticketer.clone()).set_session_storage(self.cache.clone());
+        config.set_session_storage(self.cache.clone());
+        match settings.conduct.tickets {
+            TicketCallback::None => config.set_ticketer(self.ticketer.clone()),
+            TicketCallback::Makes => config.set_ticketer(Arc::new(OwnTickets(self.ticketer.clone()))),
+            // What no ticket holds would go into the storage.
+            TicketCallback::Declines => {
+                config.set_ticketer(Arc::new(NoTickets)).set_session_storage(Arc::new(NoServerSessionStorage {}))
+            }
+        };
         config.set_session_context(CONTEXT);
+        if settings.conduct.renew_tickets {
+            config.renew_tickets();
+        }
         if settings.conduct.no_ticket {
             config.set_ticket_count(0);
         }
