@@ -168,7 +168,7 @@ fn c2_truncated_hellos() {
 
 /// Whatever lengths claim, no octet is read that is not there.
 #[test]
-fn absurd_lengths_and_repetitions_are_malformed() {
+fn p1_p2_absurd_lengths_and_repetitions_are_malformed() {
     let malformed = Answer::Dropped(DropReason::Malformed);
     for version in VERSIONS {
         let mut scene = Scene::new();

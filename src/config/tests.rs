@@ -208,7 +208,7 @@ fn schemes_are_those_that_verifier_and_provider_have() {
 }
 
 #[test]
-fn raw_public_keys_are_refused() {
+fn a3_raw_public_keys_are_refused() {
     assert_eq!(with_schemes(&[RustlsScheme::ED25519], true).map(drop), Err(ConfigError::RawPublicKey));
 }
 

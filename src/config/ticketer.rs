@@ -181,7 +181,7 @@ mod tests {
 
     /// FIELD: nothing forged, truncated or swapped opens.
     #[test]
-    fn no_changed_ticket_opens() {
+    fn m1_no_changed_ticket_opens() {
         let ticketer = ticketer(1);
         let ticket = ticketer.seal(b"session", at(5_000)).unwrap();
         for bit in 0..ticket.len() * 8 {

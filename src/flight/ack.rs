@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_sent_before_it_is_known_to_be_understood() {
+    fn s9_nothing_is_sent_before_it_is_known_to_be_understood() {
         let (mut acks, now) = (AckSender::new(), Instant::now());
         acks.collect(number(0, 3), now, MS);
         acks.request();

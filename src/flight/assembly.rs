@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_follows_the_octets_received() {
+    fn f6_memory_follows_the_octets_received() {
         let mut body = Assembly::new(0xff_ffff);
         assert_eq!(body.cost(), 0);
         assert_eq!(body.growth(0xff_fff0, &[7]), BLOCK_COST);

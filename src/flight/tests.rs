@@ -296,7 +296,7 @@ impl Model {
 }
 
 #[test]
-fn reassembly_agrees_with_the_model() {
+fn f1_f3_reassembly_agrees_with_the_model() {
     for (seed, trust) in seeds(200).map(|seed| (seed, [Trust::Protected, Trust::Plaintext][seed as usize % 2])) {
         let mut random = Random::new(seed);
         let epoch = if trust == Trust::Protected { KEYS } else { Epoch(0) };
@@ -384,7 +384,7 @@ fn forgeries_delay_and_do_not_prevent() {
 /// One octet in each fragment, in orders that make naive reassembly quadratic.
 #[test]
 #[cfg_attr(miri, ignore = "measures time")]
-fn single_octets_in_adverse_order_cost_linear_work() {
+fn f7_single_octets_in_adverse_order_cost_linear_work() {
     const LEN: usize = 65_000;
     let orders: [Box<dyn Fn(usize) -> usize>; 3] = [
         Box::new(|i| LEN - 1 - i),

@@ -226,7 +226,7 @@ fn open_record12(keys: &TrafficKeys, record: &Value) -> Vec<u8> {
 }
 
 #[test]
-fn openssl_dtls12_connections() {
+fn k3_openssl_dtls12_connections() {
     let server_auth = [
         (HandshakeType::SERVER_KEY_EXCHANGE, Role::Server),
         (HandshakeType::FINISHED, Role::Client),
@@ -400,7 +400,7 @@ fn run_dtls13(path: &str) -> usize {
 }
 
 #[test]
-fn pion_dtls13_connections() {
+fn k3_pion_dtls13_connections() {
     assert_eq!(run_dtls13("pion/dtls13-x25519.json"), 3);
     assert_eq!(run_dtls13("pion/dtls13-aes256gcm.json"), 3);
     assert_eq!(run_dtls13("pion/dtls13-chacha20.json"), 3);

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_end_and_do_not_wrap() {
+    fn k2_numbers_end_and_do_not_wrap() {
         let mut counter = SequenceCounter::starting_at(MAX_SEQUENCE_48);
         assert_eq!(counter.take(), Ok(MAX_SEQUENCE_48));
         for _ in 0..3 {

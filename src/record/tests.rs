@@ -181,7 +181,7 @@ const FORMS: [u8; 4] = [0b0010_0011, 0b0010_0111, 0b0010_1011, 0b0010_1111];
 // ---- round trips
 
 #[test]
-fn what_is_sealed_opens_at_every_size() {
+fn k1_what_is_sealed_opens_at_every_size() {
     for (epoch, keys) in all_keys() {
         let (mut sender, mut receiver) = pair(epoch, &keys);
         let mut random = Lcg::new(2);
@@ -467,7 +467,7 @@ fn old_and_repeated_records_are_told_apart() {
 }
 
 #[test]
-fn forged_records_never_move_the_window() {
+fn r1_forged_records_never_move_the_window() {
     for (epoch, keys) in all_keys() {
         let (mut sender, mut receiver) = pair(epoch, &keys);
         let first = seal(&mut sender, epoch, b"data");
@@ -517,7 +517,7 @@ fn truncated_numbers_follow_the_sender() {
 // ---- what authenticates and is wrong
 
 #[test]
-fn too_long_a_plaintext_is_the_peers_fault() {
+fn k1_too_long_a_plaintext_is_the_peers_fault() {
     let too_long = Err(Error::PeerMisbehaved(PeerMisbehaved::PlaintextTooLong));
     for suite in suites13() {
         let layer = || pair(Epoch(3), &keys(&Suite::Dtls13(suite), 5)).1;
@@ -570,7 +570,7 @@ fn nothing_but_padding_is_the_peers_fault() {
 }
 
 #[test]
-fn the_shortest_ciphertexts_are_discarded() {
+fn r9_the_shortest_ciphertexts_are_discarded() {
     for (epoch, keys) in all_keys() {
         let mut receiver = pair(epoch, &keys).1;
         for len in 0..40u8 {

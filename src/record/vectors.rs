@@ -88,7 +88,7 @@ fn derived_dtls12_records() {
 }
 
 #[test]
-fn derived_dtls13_records() {
+fn r7_derived_dtls13_records() {
     let (mut suites, mut opened, mut sealed) = (0, 0, 0);
     for vectors in list(&load("derived/dtls13_records.json")["suites"]) {
         let Some(Suite::Dtls13(suite)) = suite_named(vectors["cipher_suite"].as_str().unwrap()) else { continue };

@@ -324,20 +324,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_repeated_extension_is_refused() {
+    fn p2_a_repeated_extension_is_refused() {
         let block = [0, 10, 0xff, 1, 0, 1, 0, 0xff, 1, 0, 1, 0];
         assert_eq!(Extensions::read(&mut Reader::new(&block)).err(), Some(Malformed::DuplicateExtension));
     }
 
     #[test]
-    fn lists_must_be_whole_and_not_empty() {
+    fn p1_lists_must_be_whole_and_not_empty() {
         assert!(List16::<NamedGroup>::new(&[]).is_err());
         assert!(List16::<NamedGroup>::new(&[0, 1, 2]).is_err());
         assert!(List16::new(&[0, 29]).is_ok_and(|list| list.contains(&NamedGroup::X25519)));
     }
 
     #[test]
-    fn key_shares_refuse_repetition_and_empty_keys() {
+    fn p2_key_shares_refuse_repetition_and_empty_keys() {
         let twice = [0, 10, 0, 29, 0, 1, 9, 0, 29, 0, 1, 9];
         assert_eq!(KeyShares::read(&mut Reader::new(&twice)).err(), Some(Malformed::DuplicateEntry));
         let empty = [0, 4, 0, 29, 0, 0];

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fragment_ranges_are_checked() {
+    fn f2_fragment_ranges_are_checked() {
         let mut bytes = FragmentHeader {
             msg_type: HandshakeType::FINISHED,
             length: 4,

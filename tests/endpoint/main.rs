@@ -46,7 +46,7 @@ fn many_clients_of_both_versions_share_a_socket() {
 
 /// Chrome's and Firefox' ClientHellos are of this size.
 #[test]
-fn a_hello_in_fragments_goes_through_the_cookie_exchange_in_any_order() {
+fn f10_a_hello_in_fragments_goes_through_the_cookie_exchange_in_any_order() {
     let servers: [&[_]; 3] = [&VERSIONS[..1], &VERSIONS[1..], &VERSIONS];
     for versions in servers {
         for reversed in [false, true] {
@@ -201,7 +201,7 @@ fn a_client_may_get_a_configuration_of_its_own_if_it_chooses_the_same() {
 
 /// RFC 6347 §4.2.8, RFC 9147 §5.11.
 #[test]
-fn a_client_that_begins_anew_ends_its_old_association_when_it_has_proven_itself() {
+fn s13_a_client_that_begins_anew_ends_its_old_association_when_it_has_proven_itself() {
     for version in VERSIONS {
         let mut world = World::both();
         let mut old = Peer::established(&mut world, address(1), client_config(version));
@@ -352,7 +352,7 @@ fn handshakes_take_no_more_memory_than_they_may() {
 }
 
 #[test]
-fn a_handshake_that_fails_gives_its_place_back() {
+fn s5_a_handshake_that_fails_gives_its_place_back() {
     let mut world = World::both();
     let mut config = client_config(ProtocolVersion::DTLS1_2);
     config.set_alpn_protocols(vec![b"nobody's".to_vec()]).unwrap();
@@ -563,7 +563,7 @@ fn a_cookie_is_bound_to_both_addresses() {
 
 /// Whoever begins anew and does not go on leaves the old association as it was, and so does one that fails.
 #[test]
-fn a_beginning_that_comes_to_nothing_leaves_the_old_association_alone() {
+fn s13_a_beginning_that_comes_to_nothing_leaves_the_old_association_alone() {
     for version in VERSIONS {
         let mut world = World::both();
         let mut old = Peer::established(&mut world, address(1), client_config(version));

@@ -47,7 +47,7 @@ fn damaged_replays_do_not_disturb() {
 }
 
 #[test]
-fn records_of_other_epochs_do_not_disturb() {
+fn r5_records_of_other_epochs_do_not_disturb() {
     between_honest_datagrams("other epochs", |rng, _| {
         let epoch = [2u16, 3, 7, 255, 0xFFFF][below(rng, 0, 5)];
         let body = octets(rng, 17, 80);

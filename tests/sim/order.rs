@@ -8,7 +8,7 @@ use crate::pair::{Pair, check, prove, prove_handshake};
 use crate::patterns::{self, A_BIT, A_TIMEOUT, AN_ANSWER, Depth, LATE};
 
 #[test]
-fn one_or_two_datagrams_come_twice() {
+fn f3_one_or_two_datagrams_come_twice() {
     kinds::for_each(&kinds::with_cookies(), |kind| {
         for (class, tally) in patterns::duplications(kind) {
             tally.check(kind, class);
@@ -18,7 +18,7 @@ fn one_or_two_datagrams_come_twice() {
 
 /// With `UDTLS_DEEP=1` longer flights and more shuffles.
 #[test]
-fn each_flight_in_every_order() {
+fn f3_each_flight_in_every_order() {
     kinds::for_each(&kinds::with_cookies(), |kind| {
         patterns::orders(kind, Depth::from_environment()).check(kind, patterns::ORDER);
     });

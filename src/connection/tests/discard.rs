@@ -23,7 +23,7 @@ fn give_up(pair: &mut Pair) {
 
 /// RFC 9147 §4.5.2: what is discarded touches no replay state, or a handful of datagrams would end a handshake.
 #[test]
-fn forged_numbers_do_not_shut_out_the_peer() {
+fn r1_forged_numbers_do_not_shut_out_the_peer() {
     let junk: [(ContentType, Vec<u8>); 3] = [
         (ContentType::APPLICATION_DATA, vec![]),
         (ContentType(99), vec![1]),
@@ -163,7 +163,7 @@ fn records_that_overtake_the_server_hello_are_kept_within_bounds() {
 
 /// Short records cost more than their octets.
 #[test]
-fn a_flood_of_early_records_fills_no_memory() {
+fn r2_a_flood_of_early_records_fills_no_memory() {
     for version in VERSIONS {
         let mut pair = Setup::new(version).pair();
         let hello = pair.up();
@@ -188,7 +188,7 @@ fn a_flood_of_early_records_fills_no_memory() {
 
 /// RFC 5246 §7.1: a ChangeCipherSpec has no place in the order of messages, and anyone can send one.
 #[test]
-fn change_cipher_specs_from_anyone_at_any_time_do_no_harm() {
+fn s1_change_cipher_specs_from_anyone_at_any_time_do_no_harm() {
     for setup in Setup::all() {
         let mut pair = setup.pair();
         let mut sequence = 1000;
@@ -238,7 +238,7 @@ fn records_of_one_datagram_are_taken_one_by_one() {
 
 /// A plaintext ClientHello on a live association is not renegotiation, only noise.
 #[test]
-fn plaintext_on_a_live_association_is_noise() {
+fn s12_plaintext_on_a_live_association_is_noise() {
     for version in VERSIONS {
         let mut pair = Setup::new(version).established();
         let hello = Setup::new(version).pair().up();

@@ -41,7 +41,7 @@ fn a_fatal_alert_is_sent_four_times_at_most() {
 /// RFC 9147 §5.10: "any data received with an epoch/sequence number pair after that of a valid received closure alert MUST be
 /// ignored".
 #[test]
-fn data_counts_up_to_the_close_notify() {
+fn s11_data_counts_up_to_the_close_notify() {
     for version in VERSIONS {
         let mut pair = Setup::new(version).established();
         // The server's keys are the same whether it has closed or not.

@@ -171,7 +171,7 @@ fn a_forged_ack_in_plaintext_stops_nothing() {
 }
 
 #[test]
-fn plaintext_that_is_repeated_makes_us_send_nothing() {
+fn r8_plaintext_that_is_repeated_makes_us_send_nothing() {
     for version in VERSIONS {
         let mut pair = Setup::new(version).pair();
         let hello = pair.up();

@@ -59,7 +59,7 @@ fn an_empty_record_brings_nothing() {
 }
 
 #[test]
-fn contradictions_under_keys_are_fatal() {
+fn f1_contradictions_under_keys_are_fatal() {
     let body = [7; 20];
     let mut other = body;
     other[9] = 8;
@@ -86,7 +86,7 @@ fn contradictions_under_keys_are_fatal() {
 }
 
 #[test]
-fn broken_fragments_are_fatal_under_keys_and_discarded_in_plaintext() {
+fn f2_broken_fragments_are_fatal_under_keys_and_discarded_in_plaintext() {
     let whole = fragment(0, b"whole", 0, 5);
     let mut beyond = fragment(1, b"beyond", 3, 3);
     beyond[8] = 4;
@@ -131,7 +131,7 @@ fn a_forged_fragment_does_not_spoil_the_message() {
 }
 
 #[test]
-fn other_types_and_lengths_are_other_candidates() {
+fn f1_other_types_and_lengths_are_other_candidates() {
     let mut incoming = Incoming::new(LIMITS);
     plaintext(&mut incoming, &typed(HandshakeType::FINISHED, 0, b"abc", 0, 3));
     plaintext(&mut incoming, &fragment(0, b"abcd", 0, 4));
@@ -187,7 +187,7 @@ fn keys_outweigh_plaintext() {
 }
 
 #[test]
-fn nothing_may_be_left_when_the_keys_change() {
+fn f9_nothing_may_be_left_when_the_keys_change() {
     for left in [fragment(1, b"left", 0, 4), fragment(3, b"left", 1, 1)] {
         let mut incoming = under_keys();
         incoming.receive(KEYS, Trust::Protected, &fragment(0, b"", 0, 0)).unwrap();
@@ -206,7 +206,7 @@ fn nothing_may_be_left_when_the_keys_change() {
 }
 
 #[test]
-fn new_messages_of_an_old_epoch_are_refused_and_old_ones_are_not() {
+fn f9_new_messages_of_an_old_epoch_are_refused_and_old_ones_are_not() {
     let mut incoming = under_keys();
     incoming.receive(KEYS, Trust::Protected, &fragment(0, b"a", 0, 1)).unwrap();
     incoming.consume();
@@ -226,7 +226,7 @@ fn new_messages_of_an_old_epoch_are_refused_and_old_ones_are_not() {
 }
 
 #[test]
-fn the_window_is_seven_messages() {
+fn f11_the_window_is_seven_messages() {
     let mut incoming = under_keys();
     incoming.start_at(3);
     for (seq, kept) in [(9, true), (10, false), (0xffff, false), (3, true)] {
@@ -275,7 +275,7 @@ fn after_the_last_number_everything_is_old() {
 }
 
 #[test]
-fn too_long_messages_are_refused_by_their_header() {
+fn f6_too_long_messages_are_refused_by_their_header() {
     let announced = |length: usize| {
         let header = FragmentHeader {
             msg_type: HandshakeType::CERTIFICATE,
@@ -302,7 +302,7 @@ fn too_long_messages_are_refused_by_their_header() {
 }
 
 #[test]
-fn floods_of_empty_fragments_keep_nothing() {
+fn f4_floods_of_empty_fragments_keep_nothing() {
     let mut incoming = Incoming::new(LIMITS);
     let flood: Vec<u8> = (0..1365_u16).flat_map(|i| fragment(i % 9, &[0; 50], usize::from(i) % 51, 0)).collect();
     for _ in 0..if cfg!(miri) { 1 } else { 100 } {
@@ -335,7 +335,7 @@ fn later_messages_never_keep_the_expected_one_out() {
 }
 
 #[test]
-fn forged_candidates_stay_within_the_bound() {
+fn f5_forged_candidates_stay_within_the_bound() {
     let limits = IncomingLimits { max_message: 3000, max_buffered: 5000 };
     let mut incoming = Incoming::new(limits);
     for forged in 0..if cfg!(miri) { 10 } else { 200_u8 } {

@@ -76,7 +76,7 @@ fn pkcs1_signs_in_dtls12_only() {
 
 /// RFC 8446 §4.2.3: in 1.3 the scheme names the curve, in 1.2 only the hash.
 #[test]
-fn the_curve_is_bound_to_the_scheme_in_dtls13_only() {
+fn a4_the_curve_is_bound_to_the_scheme_in_dtls13_only() {
     // rustls' keys sign with their curve's own hash alone, so sign with P-521 and SHA-256 by hand.
     let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P521_SHA256).unwrap();
     let algorithm = &aws_lc_rs::signature::ECDSA_P521_SHA256_ASN1_SIGNING;
@@ -93,7 +93,7 @@ fn the_curve_is_bound_to_the_scheme_in_dtls13_only() {
 }
 
 #[test]
-fn the_scheme_must_fit_the_key_and_the_suite() {
+fn a4_the_scheme_must_fit_the_key_and_the_suite() {
     let ecdsa = certified(&PKCS_ECDSA_P256_SHA256);
     let rsa = certified(&PKCS_RSA_SHA256);
     let unfit = Err(PeerMisbehaved::SignatureSchemeDoesNotFitKey.into());

@@ -6,7 +6,7 @@ use crate::wire::{AlertDescription, SignatureScheme, hello::DOWNGRADE_TO_1_2, ke
 use rustls::CertificateError;
 
 #[test]
-fn a_server_hello_must_keep_to_the_offer() {
+fn p3_a_server_hello_must_keep_to_the_offer() {
     let setup = Setup { suites: [&ECDSA_SUITES[..1]; 2], ..Setup::default() };
     let change = |change: &dyn Fn(&mut Vec<u8>)| altered(&setup, T::SERVER_HELLO, Role::Server, change);
     assert_eq!(change(&|body| body[SUITE + 1] = 0x2c), client(PeerMisbehaved::SelectedUnofferedCipherSuite));
@@ -48,7 +48,7 @@ fn a_server_hello_must_keep_to_the_offer() {
 
 /// Every message left out, doubled, or swapped with the next one.
 #[test]
-fn every_message_has_its_place() {
+fn s6_every_message_has_its_place() {
     let flights: [(Role, &[T], usize); 3] = [
         (Role::Server, &[T::SERVER_HELLO, T::CERTIFICATE, T::SERVER_KEY_EXCHANGE, T::CERTIFICATE_REQUEST], 5),
         (Role::Client, &[T::CERTIFICATE], 5),
@@ -160,7 +160,7 @@ fn a_wrong_finished() {
 }
 
 #[test]
-fn a_server_key_exchange_is_signed_by_the_certificates_key() {
+fn a2_a_server_key_exchange_is_signed_by_the_certificates_key() {
     let setup = Setup { versions: [BOTH, &BOTH[1..]], groups: [&GROUPS[..2], GROUPS], ..Setup::default() };
     let change = |change: &dyn Fn(&mut Vec<u8>)| altered(&setup, T::SERVER_KEY_EXCHANGE, Role::Server, change);
     let scheme = |scheme: SignatureScheme| {
@@ -270,7 +270,7 @@ fn extended_master_secret_is_required_by_default() {
 
 /// RFC 8446 §4.1.3.
 #[test]
-fn a_downgrade_is_seen() {
+fn s7_a_downgrade_is_seen() {
     let random = |setup: &Setup| {
         let mut random = [0; 32];
         Pair::new(setup)
@@ -303,7 +303,7 @@ fn a_downgrade_is_seen() {
 }
 
 #[test]
-fn there_is_no_renegotiation() {
+fn s12_there_is_no_renegotiation() {
     for msg_type in [T::HELLO_REQUEST, T::CLIENT_HELLO, T::FINISHED, T::KEY_UPDATE, T::NEW_SESSION_TICKET] {
         let Pair { client, server } = established(&Setup::default());
         for mut end in [client, server] {

@@ -49,7 +49,7 @@ fn a_wrong_finished() {
 
 /// Every message of the protected part left out, doubled, or swapped with the next one.
 #[test]
-fn every_message_has_its_place() {
+fn s6_every_message_has_its_place() {
     use HandshakeType as T;
     let flights: [(Role, &[T]); 2] = [
         (
@@ -125,7 +125,7 @@ fn an_extension_comes_once() {
 
 /// RFC 9147 §5.1: whoever sends it has chosen a version below 1.3.
 #[test]
-fn a_hello_verify_request_chooses_a_version() {
+fn s8_a_hello_verify_request_chooses_a_version() {
     let body = vec![0xfe, 0xff, 3, 1, 2, 3];
     let request = OwnedMessage { msg_type: HandshakeType::HELLO_VERIFY_REQUEST, message_seq: 0, body };
     let give = |client_versions| {
@@ -144,7 +144,7 @@ fn a_hello_verify_request_chooses_a_version() {
 }
 
 #[test]
-fn a_server_hello_must_keep_to_the_offer() {
+fn p3_a_server_hello_must_keep_to_the_offer() {
     let change = |at: usize, value: &'static [u8]| {
         let edit = move |body: &mut Vec<u8>| body[at..at + value.len()].copy_from_slice(value);
         altered(&Setup::default(), Role::Server, HandshakeType::SERVER_HELLO, edit)
@@ -289,7 +289,7 @@ fn nothing_in_common() {
 
 /// RFC 8446 §4.1.4.
 #[test]
-fn hello_retry_requests_that_are_none() {
+fn p3_hello_retry_requests_that_are_none() {
     const GROUP: usize = SERVER_EXTENSIONS + 2 + 4 + 2 + 4;
     let request = |change: fn(&mut Vec<u8>)| altered(&retried(), Role::Server, HandshakeType::SERVER_HELLO, change);
     assert_eq!(
@@ -312,7 +312,7 @@ fn hello_retry_requests_that_are_none() {
 }
 
 #[test]
-fn only_one_retry() {
+fn s8_only_one_retry() {
     let mut requests = 0;
     let failed = Pair::new(&retried()).run_with(|sender, batch| {
         if let (Role::Server, Some((_, hello))) = (sender, batch.first_mut()) {
@@ -338,7 +338,7 @@ fn only_one_retry() {
 
 /// RFC 8446 §4.1.2: the second ClientHello is the first one, but for what was asked.
 #[test]
-fn a_retried_hello_may_not_differ() {
+fn s4_a_retried_hello_may_not_differ() {
     let second = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut hellos = 0;
         Pair::new(&retried()).run_with(|sender, batch| {
