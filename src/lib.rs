@@ -90,9 +90,9 @@ mod wire;
 
 pub use config::{
     ClientConfig, ClientConfigBuilder, ClientHello, ClientSessionStore, ConfigError, Credential,
-    DangerousClientConfigBuilder, DataSize, ExtendedMasterSecret, KeyShares, PartialAcks, PlaintextFaults, Preference,
-    ResolvesServerCert, ServerConfig, ServerConfigBuilder, ServerNameAcknowledgement, Session, Ticketer, TimeoutPolicy,
-    TransportConfig, UnofferedProtocol, WantsClientAuth, WantsServerCert,
+    DangerousClientConfigBuilder, DataSize, Direction, ExtendedMasterSecret, KeyShares, PartialAcks, PlaintextFaults,
+    Preference, ResolvesServerCert, ServerConfig, ServerConfigBuilder, ServerNameAcknowledgement, Session, Ticketer,
+    TimeoutPolicy, TracedMessage, TransportConfig, UnofferedProtocol, WantsClientAuth, WantsServerCert,
 };
 pub use connection::{ApplicationData, CloseReason, Connection, Datagram, Event, SendError, Stats};
 pub use endpoint::{
@@ -100,11 +100,11 @@ pub use endpoint::{
     Listener, Reply, ReplyKind, Source, Validated, Validation, Verdict,
 };
 pub use error::{ApiMisuse, Discard, Error, PeerIncompatible, PeerMisbehaved, PlaintextFault};
-pub use handshake::{Direction, HandshakeKind, HelloRetryRequest, Negotiated, Pending, SrtpKeyingMaterial};
+pub use handshake::{HandshakeKind, HelloRetryRequest, Negotiated, Pending, SrtpKeyingMaterial};
 pub use verify::{Fingerprint, InvalidFingerprint};
 pub use wire::{
-    AlertDescription, CipherSuite, KeyUpdateRequest, Malformed, NamedGroup, ProtocolVersion, SignatureScheme,
-    SrtpProfile,
+    AlertDescription, CipherSuite, HandshakeType, KeyUpdateRequest, Malformed, NamedGroup, ProtocolVersion,
+    SignatureScheme, SrtpProfile,
 };
 
 #[cfg(doc)]

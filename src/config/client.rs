@@ -8,6 +8,7 @@ use super::external_key::ExternalKey;
 use super::resumption::ClientResumption;
 use super::session::SessionContext;
 use super::{ConfigError, PeerCredentials, TransportConfig};
+use super::trace::{Direction, MessageTrace, TracedMessage};
 use crate::crypto::suites::Suite;
 use crate::error::Error;
 use crate::verify::{Fingerprint, Judgement, ServerIdentity};

@@ -1,6 +1,7 @@
 //! What client and server configurations have in common: provider, versions, suites, groups, protocols.
 
 use super::extensions::ExtensionSettings;
+use super::trace::MessageTrace;
 use super::transport::Media;
 use super::{ConfigError, KeyShares, TransportConfig};
 use crate::crypto::{
@@ -49,6 +50,7 @@ pub(super) struct Common {
     pub(super) transport: TransportConfig,
     pub(super) extended_master_secret: ExtendedMasterSecret,
     pub(super) key_log: Arc<dyn KeyLog>,
+    pub(super) message_trace: MessageTrace,
     pub(super) time_provider: Arc<dyn TimeProvider>,
 }
 
@@ -73,6 +75,7 @@ impl Common {
             transport: TransportConfig::default(),
             extended_master_secret: ExtendedMasterSecret::default(),
             key_log: Arc::new(NoKeyLog),
+            message_trace: MessageTrace::default(),
             time_provider: Arc::new(DefaultTimeProvider),
             provider,
         };
@@ -356,6 +359,30 @@ macro_rules! common_settings {
         pub fn set_key_log(&mut self, key_log: Arc<dyn KeyLog>) -> &mut Self {
             self.common.key_log = key_log;
             self
+        }
+
+        /// Has `observer` shown each handshake message, ChangeCipherSpec, alert and ACK of each association with this
+        /// configuration, as it is sent or heeded: for debugging. It is called in the midst of
+        /// [`Connection::receive`](crate::Connection::receive) and
+        /// [`poll_transmit`](crate::Connection::poll_transmit), and should be quick. To tell associations apart, give each a
+        /// clone of the configuration with an observer of its own. What a listener answers without keeping anything belongs
+        /// to no association. Default: nobody is.
+        ///
+        /// ```
+        /// # fn trace(config: &mut udtls::ClientConfig) {
+        /// config.set_message_trace(|direction, message| eprintln!("{direction:?} {message:?}"));
+        /// # }
+        /// ```
+        pub fn set_message_trace(
+            &mut self,
+            observer: impl Fn(Direction, TracedMessage<'_>) + Send + Sync + 'static,
+        ) -> &mut Self {
+            self.common.message_trace = MessageTrace::On(Arc::new(observer));
+            self
+        }
+
+        pub(crate) fn message_trace(&self) -> &MessageTrace {
+            &self.common.message_trace
         }
 
         /// What time it is, for the validity of certificates. Default: the system's clock.

@@ -9,6 +9,7 @@ mod resumption;
 mod server;
 mod session;
 mod ticketer;
+mod trace;
 mod transport;
 
 pub use client::{
@@ -22,12 +23,14 @@ pub use server::{
 };
 pub use session::{ClientSessionStore, Session};
 pub use ticketer::Ticketer;
+pub use trace::{Direction, TracedMessage};
 pub use transport::{DataSize, PartialAcks, PlaintextFaults, TimeoutPolicy, TransportConfig};
 
 pub(crate) use session::{
     MAX_LIFETIME, PeerCredentials, SessionContext, SessionHandle, SessionState, SessionTimes, session_bytes,
 };
 use std::fmt;
+pub(crate) use trace::MessageTrace;
 pub(crate) use transport::{FallBack, WornKeys};
 
 /// Why a configuration cannot work. Each says what to do about it.

@@ -7,6 +7,7 @@ use super::credential::{Credential, Issuer};
 use super::external_key::ExternalKey;
 use super::resumption::ServerResumption;
 use super::session::SessionContext;
+use super::trace::{Direction, MessageTrace, TracedMessage};
 use super::{ConfigError, TransportConfig};
 use crate::crypto::{group_of, suites::Suite};
 use crate::error::Error;

@@ -1,7 +1,7 @@
 //! What an association tells the application.
 
+use crate::config::Direction;
 use crate::error::Error;
-use crate::handshake::Direction;
 
 /// Something that happened, from [`Connection::poll_event`](crate::Connection::poll_event).
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +22,8 @@ pub enum Event {
     /// At a client: the server has given a session, or several, and they are in the configuration's
     /// [`ClientSessionStore`](crate::ClientSessionStore).
     SessionTicket,
-    /// The keys of one direction were updated (RFC 8446 §4.6.3).
+    /// The keys of one direction were updated (RFC 8446 §4.6.3): those that open what the peer sends, or those that protect
+    /// what is sent.
     KeyUpdated(Direction),
     /// So many records were sealed under these keys that no more should be (RFC 9147 §4.5.3), and this version has no way
     /// to change them: open another association. Sent once.

@@ -26,7 +26,9 @@ pub use transmit::SendError;
 pub(crate) use lease::{Lease, Order, Places, Seat, Standing};
 pub(crate) use path::Path;
 
-use crate::config::{ClientConfig, ConfigError, PlaintextFaults, ServerConfig, TimeoutPolicy, TransportConfig};
+use crate::config::{
+    ClientConfig, ConfigError, MessageTrace, PlaintextFaults, ServerConfig, TimeoutPolicy, TransportConfig,
+};
 use crate::crypto::suites::TrafficKeys;
 use crate::error::{ApiMisuse, Error, PlaintextFault};
 use crate::flight::{AckSender, Acks, Incoming, IncomingLimits, Outgoing, RetransmitTimer, RttAdaptation, TimerKnobs};
@@ -66,6 +68,7 @@ pub struct Connection {
     timer: RetransmitTimer,
     mtu: Mtu,
     transport: TransportConfig,
+    trace: MessageTrace,
     conduct: Conduct,
     phase: Phase,
     events: VecDeque<Event>,
@@ -183,9 +186,9 @@ impl Connection {
         now: Instant,
     ) -> Result<Self, ConfigError> {
         config.check_server_name(name.as_ref())?;
-        let transport = config.transport().clone();
+        let (transport, trace) = (config.transport().clone(), config.message_trace().clone());
         let handshake = Handshake::client(config, name).map_err(|_| ConfigError::Provider)?;
-        let mut connection = Self::new(handshake, transport, now);
+        let mut connection = Self::new(handshake, transport, trace, now);
         connection.carry_out(now).map_err(|_| ConfigError::Provider)?;
         connection.records.set_plaintext_version(PlaintextVersion::FirstHello);
         Ok(connection)
@@ -197,8 +200,8 @@ impl Connection {
     /// # Errors
     /// None today; [`ConfigError`] where a configuration turns out not to work.
     pub fn server(config: Arc<ServerConfig>, now: Instant) -> Result<Self, ConfigError> {
-        let transport = config.transport().clone();
-        Ok(Self::new(Handshake::server(config), transport, now))
+        let (transport, trace) = (config.transport().clone(), config.message_trace().clone());
+        Ok(Self::new(Handshake::server(config), transport, trace, now))
     }
 
     /// A server's side of an association that begins with a ClientHello which was looked at before. What is sent goes on
@@ -210,19 +213,20 @@ impl Connection {
         now: Instant,
     ) -> Result<Self, ConfigError> {
         let FirstHello { body, message_seq, sequence_number, start } = hello;
-        let transport = config.transport().clone();
-        let mut connection = Self::new(Handshake::server_after(config, start, message_seq), transport, now);
+        let (transport, trace) = (config.transport().clone(), config.message_trace().clone());
+        let mut connection = Self::new(Handshake::server_after(config, start, message_seq), transport, trace, now);
         connection.records.continue_at(sequence_number);
         connection.incoming.start_at(message_seq);
         connection.incoming.consume();
         let message = Message { msg_type: HandshakeType::CLIENT_HELLO, message_seq, body: &body };
+        connection.trace.show_received(&message);
         if let Err(error) = connection.step(Input::Message(message), now) {
             connection.fail(error);
         }
         Ok(connection)
     }
 
-    fn new(handshake: Handshake, transport: TransportConfig, now: Instant) -> Self {
+    fn new(handshake: Handshake, transport: TransportConfig, trace: MessageTrace, now: Instant) -> Self {
         let knobs = TimerKnobs {
             initial: transport.initial_timeout(),
             max: transport.max_timeout(),
@@ -249,6 +253,7 @@ impl Connection {
             timer: RetransmitTimer::new(knobs),
             mtu: Mtu::new(transport.mtu(), transport.fall_back()),
             transport,
+            trace,
             conduct: Conduct::new(),
             phase: Phase::Handshaking(Box::new(Handshaking::new())),
             events: VecDeque::new(),

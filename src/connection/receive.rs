@@ -2,7 +2,7 @@
 
 use super::close::Receiving;
 use super::{ChangeCipherSpec, Connection, LastFault, Path, Phase, Silence, stats};
-use crate::config::{PartialAcks, PlaintextFaults};
+use crate::config::{Direction, PartialAcks, PlaintextFaults, TracedMessage};
 use crate::error::{Discard, Error, PeerMisbehaved, PlaintextFault};
 use crate::flight::{Acknowledged, Acks, Progress, Repeated, Trust, check_ack};
 use crate::handshake::{FlightEnd, Input};
@@ -259,6 +259,7 @@ impl Connection {
                 self.fault(fault, Discard::MalformedPlaintext)?;
                 continue;
             }
+            self.trace.show_received(&message);
             self.handshake.handle(Input::Message(message))?;
             self.incoming.consume();
             self.carry_out(now)?;
@@ -295,6 +296,7 @@ impl Connection {
             return Ok(());
         }
         handshaking.change_cipher_spec = ChangeCipherSpec::Quiet;
+        self.trace.show(Direction::Receiving, TracedMessage::ChangeCipherSpec);
         self.step(Input::ChangeCipherSpec, now)
     }
 
@@ -318,6 +320,7 @@ impl Connection {
             return Ok(());
         }
         stats::count(&mut self.stats.acks_received);
+        self.trace.show(Direction::Receiving, TracedMessage::Ack { records: list.iter().count() });
         match self.outgoing.acknowledge(list.iter()) {
             Acknowledged::Nothing => Ok(()),
             Acknowledged::Some => {
@@ -349,6 +352,7 @@ impl Connection {
         let Ok(alert) = Alert::read(record.payload) else {
             return self.refuse(record, PeerMisbehaved::BadAlert, Discard::PlaintextAlert);
         };
+        self.trace.show_alert(Direction::Receiving, alert);
         match (alert.description, alert.level) {
             (AlertDescription::CLOSE_NOTIFY, _) => self.receive_close_notify(record),
             // RFC 8446 §6: only these two are not errors.

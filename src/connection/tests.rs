@@ -8,6 +8,7 @@ mod hello_versions;
 mod keys;
 mod pending;
 mod timers;
+mod trace;
 
 use super::{Connection, Datagram, Event};
 use crate::config::{ClientConfig, ServerConfig, TransportConfig};

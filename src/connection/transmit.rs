@@ -2,7 +2,7 @@
 
 use super::close::{AlertDue, CLOSE_REPEATS, Sending};
 use super::{CloseReason, Connection, Event, Phase, stats};
-use crate::config::WornKeys;
+use crate::config::{Direction, TracedMessage, WornKeys};
 use crate::error::{ApiMisuse, Error};
 use crate::flight::Acks;
 use crate::handshake::{FlightEnd, Input};
@@ -137,8 +137,12 @@ impl Connection {
             if room.len() < overhead.saturating_add(pending.smallest) {
                 break;
             }
-            let outgoing = &mut self.outgoing;
-            let sealed = self.records.seal(pending.epoch, pending.content_type, room, |room| outgoing.fill(room))?;
+            let (outgoing, trace) = (&mut self.outgoing, &self.trace);
+            let sealed = self.records.seal(pending.epoch, pending.content_type, room, |room| {
+                let filled = outgoing.fill(room)?;
+                trace.show_sent(pending.content_type, room.get(..filled)?);
+                Some(filled)
+            })?;
             let Some(Sealed { number, len }) = sealed else { break };
             self.outgoing.sent(number);
             used = used.saturating_add(len);
@@ -157,12 +161,14 @@ impl Connection {
         // A peer that takes only short records gets several (RFC 8449 §4), the newest numbers first; what no datagram holds
         // stays away.
         let (newest, mut older) = split_newest(numbers.as_slice(), ack_capacity(self.records.max_content()));
+        self.trace.show(Direction::Sending, TracedMessage::Ack { records: newest.len() });
         let mut used = self.transmit_record(ContentType::ACK, out, |room| write_ack(newest, room))?.unwrap_or(0);
         while !older.is_empty() {
             let (numbers, rest) = split_newest(older, ack_capacity(self.records.max_content()));
             let needed = self.records.overhead(self.conduct.write_epoch).unwrap_or(0).saturating_add(ack_len(numbers));
             let room = out.get_mut(used..).filter(|room| room.len() >= needed);
             let Some(room) = room else { break };
+            self.trace.show(Direction::Sending, TracedMessage::Ack { records: numbers.len() });
             let sealed = self.transmit_record(ContentType::ACK, room, |room| write_ack(numbers, room))?;
             used = used.saturating_add(sealed.unwrap_or(0));
             older = rest;
@@ -171,6 +177,7 @@ impl Connection {
     }
 
     fn transmit_alert(&mut self, description: AlertDescription, out: &mut [u8]) -> Result<Option<usize>, Error> {
+        self.trace.show_alert(Direction::Sending, Alert::new(description));
         self.transmit_record(ContentType::ALERT, out, |room| {
             *room.first_chunk_mut()? = Alert::new(description).encode();
             Some(Alert::LEN)

@@ -6,8 +6,8 @@ use super::schedule12::MasterSecret;
 use super::schedule13::{
     ApplicationTrafficSecret, Exporter, HandshakeSchedule, MasterSchedule, ResumptionSecret, SecretLog,
 };
-use super::{APPLICATION_EPOCH, Direction, Effect, FlightEnd, Input, Outbox, State};
-use crate::config::ExtendedMasterSecret;
+use super::{APPLICATION_EPOCH, Effect, FlightEnd, Input, Outbox, State};
+use crate::config::{Direction, ExtendedMasterSecret};
 use crate::crypto::Role;
 use crate::error::{Error, PeerMisbehaved};
 use crate::wire::{

@@ -50,7 +50,7 @@ pub(crate) use negotiate::{Selection, check_parameters12, select, server_name};
 pub(crate) use server12::estimated_flight as estimated_flight12;
 pub use srtp::SrtpKeyingMaterial;
 
-use crate::config::{ClientConfig, ExtendedMasterSecret, ServerConfig};
+use crate::config::{ClientConfig, Direction, ExtendedMasterSecret, ServerConfig};
 use crate::crypto::suites::TrafficKeys;
 use crate::error::{ApiMisuse, Error, PeerMisbehaved};
 use crate::wire::{
@@ -117,16 +117,6 @@ pub(crate) enum Effect {
     SessionKept,
     /// The keys of one direction, or of both, were updated (RFC 8446 §4.6.3).
     KeyUpdated(Direction),
-}
-
-/// Which keys changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Direction {
-    /// Those that open what the peer sends.
-    Receiving,
-    /// Those that protect what is sent.
-    Sending,
 }
 
 /// How a flight of ours ends.

@@ -72,23 +72,40 @@ registry! {
 
 registry! {
     /// Handshake message types (RFC 5246 §7.4, RFC 6347 §4.3.2, RFC 8446 §4).
-    pub(crate) HandshakeType(u8) {
+    pub HandshakeType(u8) {
+        /// RFC 5246 §7.4.1.1.
         HELLO_REQUEST = 0,
+        /// RFC 8446 §4.1.2, RFC 5246 §7.4.1.2.
         CLIENT_HELLO = 1,
+        /// RFC 8446 §4.1.3, RFC 5246 §7.4.1.3; in DTLS 1.3 a HelloRetryRequest too (RFC 8446 §4.1.4).
         SERVER_HELLO = 2,
+        /// RFC 6347 §4.2.1.
         HELLO_VERIFY_REQUEST = 3,
+        /// RFC 8446 §4.6.1, RFC 5077 §3.3.
         NEW_SESSION_TICKET = 4,
+        /// RFC 8446 §4.3.1.
         ENCRYPTED_EXTENSIONS = 8,
+        /// RFC 8446 §4.4.2, RFC 5246 §7.4.2.
         CERTIFICATE = 11,
+        /// RFC 5246 §7.4.3.
         SERVER_KEY_EXCHANGE = 12,
+        /// RFC 8446 §4.3.2, RFC 5246 §7.4.4.
         CERTIFICATE_REQUEST = 13,
+        /// RFC 5246 §7.4.5.
         SERVER_HELLO_DONE = 14,
+        /// RFC 8446 §4.4.3, RFC 5246 §7.4.8.
         CERTIFICATE_VERIFY = 15,
+        /// RFC 5246 §7.4.7.
         CLIENT_KEY_EXCHANGE = 16,
+        /// RFC 8446 §4.4.4, RFC 5246 §7.4.9.
         FINISHED = 20,
+        /// RFC 6066 §8.
         CERTIFICATE_STATUS = 22,
+        /// RFC 8446 §4.6.3.
         KEY_UPDATE = 24,
+        /// RFC 8879 §4.
         COMPRESSED_CERTIFICATE = 25,
+        /// RFC 8446 §4.4.1: it stands in transcripts, and is never sent.
         MESSAGE_HASH = 254,
     }
 }

@@ -21,6 +21,6 @@ pub(crate) mod stapling;
 
 pub use alert::AlertDescription;
 pub use codec::Malformed;
-pub use enums::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme};
+pub use enums::{CipherSuite, HandshakeType, NamedGroup, ProtocolVersion, SignatureScheme};
 pub use post_handshake::KeyUpdateRequest;
 pub use srtp::SrtpProfile;

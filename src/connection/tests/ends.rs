@@ -1,10 +1,9 @@
 //! Data, close, abort and misuse, in every phase.
 
 use super::*;
-use crate::config::DataSize;
+use crate::config::{DataSize, Direction};
 use crate::connection::{CloseReason, SendError, Sending};
 use crate::error::{ApiMisuse, Discard};
-use crate::handshake::Direction;
 use crate::wire::AlertDescription;
 
 /// RFC 9147 §5.10: "generated again" while the peer goes on.

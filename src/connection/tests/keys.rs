@@ -1,10 +1,9 @@
 //! Keys that wear out, and those that come after them (RFC 9147 §4.5.3, §8).
 
 use super::*;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Direction};
 use crate::connection::{CloseReason, SendError};
 use crate::error::{ApiMisuse, Discard, PeerMisbehaved};
-use crate::handshake::Direction;
 use crate::wire::{AlertDescription, ack::Epoch, handshake::OwnedMessage};
 
 /// An association in which a key seals and bears no more than this.
