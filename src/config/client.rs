@@ -187,6 +187,17 @@ impl ClientConfig {
         let total = lengths.fold(0, usize::saturating_add);
         if total > MAX_AUTHORITIES || authorities.iter().any(|name| name.as_ref().is_empty()) {
             return Err(ConfigError::BadAuthorities);
+    /// Puts the extensions of each handshake's ClientHello in an order of its own, lest servers and what is on the way to them
+    /// rely on one. Default: they are always in the same order.
+    pub fn permute_extensions(&mut self) -> &mut Self {
+        self.extensions.permutation = Wanted::Yes;
+        self
+    }
+
+    pub(crate) fn permutes_extensions(&self) -> bool {
+        self.extensions.permutation == Wanted::Yes
+    }
+
         }
         self.extensions.authorities = authorities;
         Ok(self)

@@ -33,6 +33,7 @@ pub(super) struct ClientExtensionSettings {
     pub(super) ocsp_response: Wanted,
     pub(super) timestamps: Wanted,
     pub(super) grease: Wanted,
+    pub(super) permutation: Wanted,
     pub(super) timestamp_check: TimestampCheck,
     /// In the order of the application; empty for none.
     pub(super) authorities: Vec<DistinguishedName>,

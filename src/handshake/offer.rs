@@ -191,7 +191,23 @@ impl Offer {
         if let Some(grease) = self.grease() {
             grease.put_extensions(out);
         }
-        EXTENSIONS.iter().filter(|ty| self.sends(**ty)).for_each(|ty| self.put_extension(*ty, cookie, out));
+        let order = self.order();
+        order.into_iter().filter(|ty| self.sends(*ty)).for_each(|ty| self.put_extension(ty, cookie, out));
+    }
+
+    /// All that there may be, in the order of this handshake: "extensions MAY appear in any order, with the exception of
+    /// "pre_shared_key"" (RFC 8446 §4.2). Chosen by a random that is sent anyway, and so the same in each ClientHello.
+    fn order(&self) -> [ExtensionType; EXTENSIONS.len()] {
+        let mut order = EXTENSIONS;
+        if self.config.permutes_extensions()
+            && let Some((_last, others)) = order.split_last_mut()
+        {
+            for (place, draw) in (1..others.len()).zip(self.random) {
+                let other = usize::from(draw).checked_rem(place.saturating_add(1)).unwrap_or(place);
+                others.swap(place, other);
+            }
+        }
+        order
     }
 
     /// Whether a ClientHello of this handshake holds the extension, so that the server may answer it.
@@ -423,8 +439,8 @@ impl HelloTranscript<'_> {
 /// Octets of a session id of our own: as many as fit (RFC 5246 §7.4.1.2).
 const SESSION_ID_LEN: usize = 32;
 
-/// What a ClientHello may hold, in this order.
-const EXTENSIONS: &[ExtensionType] = &[
+/// What a ClientHello may hold, in this order unless it is permuted.
+const EXTENSIONS: [ExtensionType; 19] = [
     ExtensionType::SERVER_NAME,
     ExtensionType::SUPPORTED_VERSIONS,
     ExtensionType::COOKIE,

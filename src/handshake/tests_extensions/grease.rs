@@ -1,4 +1,4 @@
-//! GREASE (RFC 8701).
+//! GREASE (RFC 8701), and the order of extensions.
 
 use super::*;
 use crate::wire::{NamedGroup, hello::ClientHello};
@@ -78,4 +78,49 @@ fn none_is_sent_by_default() {
         assert!(!hello.extensions.iter().any(|(ty, _)| is_grease(ty.0)));
         assert!(!hello.cipher_suites.iter().any(|suite| is_grease(suite.0)));
     }
+}
+
+/// The types in the ClientHellos of a handshake that resumes a session, with a retry.
+fn orders(permute: bool) -> Vec<Vec<u16>> {
+    let (mut client, mut server) = (client_config(ProtocolVersion::DTLS1_3), server_config(ProtocolVersion::DTLS1_3));
+    client.set_groups(&[NamedGroup::X25519, NamedGroup::SECP256R1]).unwrap();
+    server.set_groups(&[NamedGroup::SECP256R1]).unwrap();
+    if permute {
+        client.permute_extensions();
+    }
+    let mut orders = Vec::new();
+    for round in 0..2 {
+        let mut pair = Pair::new(client.clone(), server.clone());
+        pair.run();
+        let hellos = pair.sent.iter().filter(|(_, message)| message.msg_type == HandshakeType::CLIENT_HELLO);
+        let types = |hello: ClientHello<'_>| hello.extensions.iter().map(|(ty, _)| ty.0).collect();
+        if round == 1 {
+            orders = hellos.map(|(_, message)| types(ClientHello::read(&message.body).unwrap())).collect();
+        }
+    }
+    orders
+}
+
+/// RFC 8446 §4.2, §4.2.11.
+#[test]
+fn extensions_come_in_any_order_but_for_the_last() {
+    const LAST: u16 = ExtensionType::PRE_SHARED_KEY.0;
+    let usual = orders(false).remove(0);
+    assert_eq!(orders(false)[0], usual);
+    let sorted = |mut types: Vec<u16>| {
+        types.sort_unstable();
+        types
+    };
+    let mut seen = std::collections::HashSet::new();
+    for _ in 0..8 {
+        let hellos = orders(true);
+        for hello in &hellos {
+            assert_eq!(hello.last(), Some(&LAST));
+            assert_eq!(sorted(hello.clone()), sorted(usual.clone()));
+        }
+        // A retry changes nothing but what it must (RFC 8446 §4.1.2).
+        assert_eq!(hellos[0], hellos[1]);
+        seen.insert(hellos[0].clone());
+    }
+    assert!(seen.len() > 4, "hardly two of {} orders are the same", seen.len());
 }
