@@ -3,14 +3,15 @@
 use super::common::{
     Common, ExtendedMasterSecret, certified_key, common_settings, default_provider, provider_schemes, schemes,
 };
+use super::credential::{self, Credential};
 use super::extensions::{ClientExtensionSettings, TimestampCheck, Wanted};
 use super::external_key::ExternalKey;
 use super::resumption::ClientResumption;
 use super::session::SessionContext;
-use super::{ConfigError, PeerCredentials, TransportConfig};
 use super::trace::{Direction, MessageTrace, TracedMessage};
+use super::{ConfigError, PeerCredentials, TransportConfig};
 use crate::crypto::suites::Suite;
-use crate::error::Error;
+use crate::error::{Error, PeerIncompatible};
 use crate::verify::{Fingerprint, Judgement, ServerIdentity};
 use crate::wire::{CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme, SrtpProfile};
 use rustls::client::danger::ServerCertVerifier;
@@ -48,6 +49,7 @@ pub struct ClientConfig {
     common: Common,
     identity: ServerIdentity,
     certificate: OwnCertificate,
+    missing_certificate: MissingCertificate,
     server_name: ServerNameIndication,
     unoffered_protocol: UnofferedProtocol,
     extensions: ClientExtensionSettings,
@@ -91,7 +93,18 @@ enum ServerNameIndication {
 #[derive(Clone, Debug)]
 enum OwnCertificate {
     None,
+    /// Best first.
+    Credentials(Arc<[Credential]>),
     Resolver(Arc<dyn ResolvesClientCert>),
+}
+
+/// What becomes of a handshake whose server asks for a certificate when none fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MissingCertificate {
+    /// The server is told so, and decides.
+    Told,
+    /// It ends.
+    Fatal,
 }
 
 impl ClientConfig {
@@ -174,6 +187,17 @@ impl ClientConfig {
         self.extensions.grease == Wanted::Yes
     }
 
+    /// Puts the extensions of each handshake's ClientHello in an order of its own, lest servers and what is on the way to them
+    /// rely on one. Default: they are always in the same order.
+    pub fn permute_extensions(&mut self) -> &mut Self {
+        self.extensions.permutation = Wanted::Yes;
+        self
+    }
+
+    pub(crate) fn permutes_extensions(&self) -> bool {
+        self.extensions.permutation == Wanted::Yes
+    }
+
     /// Tells servers of DTLS 1.3 whose certificates are of use (RFC 8446 §4.2.4), so that one with several can choose. Default:
     /// none.
     ///
@@ -187,17 +211,6 @@ impl ClientConfig {
         let total = lengths.fold(0, usize::saturating_add);
         if total > MAX_AUTHORITIES || authorities.iter().any(|name| name.as_ref().is_empty()) {
             return Err(ConfigError::BadAuthorities);
-    /// Puts the extensions of each handshake's ClientHello in an order of its own, lest servers and what is on the way to them
-    /// rely on one. Default: they are always in the same order.
-    pub fn permute_extensions(&mut self) -> &mut Self {
-        self.extensions.permutation = Wanted::Yes;
-        self
-    }
-
-    pub(crate) fn permutes_extensions(&self) -> bool {
-        self.extensions.permutation == Wanted::Yes
-    }
-
         }
         self.extensions.authorities = authorities;
         Ok(self)
@@ -245,18 +258,44 @@ impl ClientConfig {
         self.server_name == ServerNameIndication::Sent
     }
 
-    /// The client's certificate for a server that names these authorities and accepts these schemes.
+    /// Gives up, with the alert handshake_failure, where the server asks for a certificate and none of ours fits, in schemes or
+    /// issuer: for clients that would not be served without. Default: the server is told that there is none, and decides
+    /// (RFC 8446 §4.4.2.3, RFC 5246 §7.4.6).
+    pub fn give_up_without_certificate(&mut self) -> &mut Self {
+        self.missing_certificate = MissingCertificate::Fatal;
+        self
+    }
+
+    /// The client's certificate for a server that names these authorities and accepts these schemes; `None` if the server is to
+    /// be told that there is none.
+    ///
+    /// # Errors
+    /// [`PeerIncompatible::NoCertificateForPeer`], if that is to end the handshake.
     pub(crate) fn client_certificate(
         &self,
         authorities: &[&[u8]],
-        schemes: &[rustls::SignatureScheme],
-    ) -> Option<Arc<CertifiedKey>> {
-        match &self.certificate {
+        schemes: &[SignatureScheme],
+        version: ProtocolVersion,
+    ) -> Result<Option<Credential>, Error> {
+        let found = match &self.certificate {
             OwnCertificate::None => None,
-            // An empty chain would look like a refusal, and be followed by a signature.
-            OwnCertificate::Resolver(resolver) => {
-                resolver.resolve(authorities, schemes).filter(|certified| !certified.cert.is_empty())
+            OwnCertificate::Credentials(own) => {
+                credential::candidates(own, authorities, schemes, version).first().copied().cloned()
             }
+            OwnCertificate::Resolver(resolver) => {
+                let schemes: Vec<_> = schemes.iter().map(|scheme| (*scheme).into()).collect();
+                resolver.resolve(authorities, &schemes).map(Credential::new)
+            }
+        };
+        // An empty chain would look like a refusal, and be followed by a signature.
+        let fits = |credential: &Credential| {
+            !credential.certified_key().cert.is_empty() && credential.can_sign(schemes, version)
+        };
+        match found.filter(fits) {
+            None if self.missing_certificate == MissingCertificate::Fatal => {
+                Err(PeerIncompatible::NoCertificateForPeer.into())
+            }
+            found => Ok(found),
         }
     }
 
@@ -264,6 +303,7 @@ impl ClientConfig {
     pub(crate) fn has_client_certificate(&self) -> bool {
         match &self.certificate {
             OwnCertificate::None => false,
+            OwnCertificate::Credentials(_) => true,
             OwnCertificate::Resolver(resolver) => resolver.has_certs(),
         }
     }
@@ -424,6 +464,25 @@ impl WantsClientAuth {
         Ok(self.build_with(certified))
     }
 
+    /// It has several, with what goes with them, best first: the first that fits a server that asks is shown, if possible one
+    /// whose issuer the server names. OCSP responses and timestamps are not sent.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if there is none, or one's chain is empty or cannot be read.
+    pub fn with_credentials(
+        self,
+        credentials: impl IntoIterator<Item = Credential>,
+    ) -> Result<ClientConfig, ConfigError> {
+        let credentials: Arc<[_]> = credentials.into_iter().collect();
+        if credentials.is_empty() {
+            return Err(ConfigError::EmptyCertificateChain);
+        }
+        credentials.iter().try_for_each(Credential::check)?;
+        let end_entities = credentials.iter().filter_map(|credential| credential.certified_key().cert.first());
+        let context = end_entities.fold(self.trust, |trust, end_entity| trust.and(end_entity));
+        Ok(self.build(OwnCertificate::Credentials(credentials), context))
+    }
+
     /// It chooses one when a server asks. A key of the application's may answer
     /// [`Error::AnswerLater`] instead of a signature.
     pub fn with_client_cert_resolver(self, resolver: Arc<dyn ResolvesClientCert>) -> ClientConfig {
@@ -435,7 +494,7 @@ impl WantsClientAuth {
 
     fn build_with(self, certified: Arc<CertifiedKey>) -> ClientConfig {
         let context = self.trust.and(certified.cert.first().map_or(&[][..], AsRef::as_ref));
-        self.build(OwnCertificate::Resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified))), context)
+        self.build(OwnCertificate::Credentials(Arc::new([Credential::new(certified)])), context)
     }
 
     fn build(self, certificate: OwnCertificate, context: SessionContext) -> ClientConfig {
@@ -443,6 +502,7 @@ impl WantsClientAuth {
             common: self.common,
             identity: self.identity,
             certificate,
+            missing_certificate: MissingCertificate::Told,
             server_name: ServerNameIndication::Sent,
             unoffered_protocol: UnofferedProtocol::default(),
             extensions: ClientExtensionSettings::default(),

@@ -1,10 +1,10 @@
-//! A server's certificate and what goes with it.
+//! A certificate of ours and what goes with it, and which of several fits the peer.
 
 use super::ConfigError;
 use super::common::check_chain;
-use crate::wire::{NamedGroup, SignatureScheme, codec::Put};
-use rustls::SignatureAlgorithm;
+use crate::wire::{NamedGroup, ProtocolVersion, SignatureScheme, codec::Put};
 use rustls::sign::CertifiedKey;
+use rustls::{DistinguishedName, SignatureAlgorithm};
 use std::sync::Arc;
 
 /// A certificate with its private key, and what rustls' [`CertifiedKey`] has no field for. The OCSP response to staple
@@ -16,21 +16,25 @@ pub struct Credential {
     timestamps: Arc<[u8]>,
     /// By which schemes it may sign, best first; empty for all that the key has, in the key's order.
     schemes: Arc<[SignatureScheme]>,
-    issuer: Issuer,
+    issuer: Condition,
+    curve: Condition,
 }
 
-/// Whether a client has to say that it knows a certificate's issuer.
+/// Whether a peer has to name what a certificate is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Issuer {
-    Any,
-    Named,
+pub(super) enum Condition {
+    /// One that is named is better than others.
+    Preferred,
+    /// The certificate is no use otherwise.
+    Required,
 }
 
 impl Credential {
     /// Nothing but the key with its certificate, and the OCSP response in it.
     pub fn new(certified: impl Into<Arc<CertifiedKey>>) -> Self {
         let (timestamps, schemes): (Arc<[u8]>, Arc<[_]>) = (Arc::new([]), Arc::new([]));
-        Self { certified: certified.into(), timestamps, schemes, issuer: Issuer::Any }
+        let (issuer, curve) = (Condition::Preferred, Condition::Preferred);
+        Self { certified: certified.into(), timestamps, schemes, issuer, curve }
     }
 
     /// With signed certificate timestamps, each as the log gave it, for clients that ask for them (RFC 6962 §3.3.1).
@@ -63,9 +67,18 @@ impl Credential {
         self
     }
 
-    /// Only for clients that name an issuer of its chain in certificate_authorities (RFC 8446 §4.2.4).
+    /// Only for peers that name an issuer of its chain: a client in certificate_authorities (RFC 8446 §4.2.4), a server in its
+    /// CertificateRequest (RFC 5246 §7.4.4, RFC 8446 §4.3.2).
     pub fn only_if_issuer_is_named(mut self) -> Self {
-        self.issuer = Issuer::Named;
+        self.issuer = Condition::Required;
+        self
+    }
+
+    /// Only for clients that list the curve of its key in supported_groups, in DTLS 1.2 (RFC 8422 §5.3). Otherwise it is shown
+    /// to others too if there is none that fits better, since many verify signatures on curves that they list no key exchange
+    /// for. In DTLS 1.3 the curve is part of the signature scheme, and says itself whether it fits.
+    pub fn only_if_curve_is_listed(mut self) -> Self {
+        self.curve = Condition::Required;
         self
     }
 
@@ -78,43 +91,78 @@ impl Credential {
         &self.timestamps
     }
 
-    pub(super) const fn issuer(&self) -> Issuer {
-        self.issuer
+    pub(super) const fn curve_condition(&self) -> Condition {
+        self.curve
     }
 
-    /// Those of a client's schemes by which this may sign, best first where it has preferences.
-    pub(crate) fn usable_schemes(&self, offered: &[SignatureScheme]) -> Vec<SignatureScheme> {
+    /// Those of a peer's schemes by which this may sign in this version, best first where it has preferences.
+    pub(crate) fn usable_schemes(&self, offered: &[SignatureScheme], version: ProtocolVersion) -> Vec<SignatureScheme> {
+        // In DTLS 1.3 the scheme says the curve (RFC 8446 §4.2.3), whatever the key could sign by elsewhere.
+        let of_curve = match version {
+            ProtocolVersion::DTLS1_3 => self.curve().map(|(_, scheme)| scheme),
+            _ => None,
+        };
+        let usable = |scheme: &&SignatureScheme| {
+            offered.contains(scheme) && of_curve.is_none_or(|of_curve| of_curve == **scheme)
+        };
         let can_sign = |scheme: &&SignatureScheme| self.certified.key.choose_scheme(&[(**scheme).into()]).is_some();
         match &*self.schemes {
-            [] => offered.to_vec(),
+            [] => offered.iter().filter(usable).copied().collect(),
             // The key chooses by its own preference among several.
-            own => own.iter().filter(|own| offered.contains(own)).find(can_sign).copied().into_iter().collect(),
+            own => own.iter().filter(usable).find(can_sign).copied().into_iter().collect(),
         }
     }
 
-    /// Whether it can sign by one of a client's schemes.
-    pub(super) fn can_sign(&self, offered: &[SignatureScheme]) -> bool {
-        let schemes: Vec<_> = self.usable_schemes(offered).into_iter().map(Into::into).collect();
+    /// Whether it can sign by one of a peer's schemes.
+    pub(super) fn can_sign(&self, offered: &[SignatureScheme], version: ProtocolVersion) -> bool {
+        let schemes: Vec<_> = self.usable_schemes(offered, version).into_iter().map(Into::into).collect();
         self.certified.key.choose_scheme(&schemes).is_some()
     }
 
-    /// The curve of an ECDSA key, where it tells its public half.
-    pub(super) fn curve(&self) -> Option<NamedGroup> {
+    /// Whether a certificate of the chain was issued by one of these.
+    fn is_issued_by(&self, authorities: &[&[u8]]) -> bool {
+        self.certified.cert.iter().any(|der| {
+            let issuer = webpki::EndEntityCert::try_from(der).map(|read| DistinguishedName::in_sequence(read.issuer()));
+            issuer.is_ok_and(|issuer| authorities.contains(&issuer.as_ref()))
+        })
+    }
+
+    /// The curve of an ECDSA key, where it tells its public half, and the scheme that signs on it in DTLS 1.3.
+    pub(super) fn curve(&self) -> Option<(NamedGroup, SignatureScheme)> {
         let public = self.certified.key.public_key()?;
         // The object identifiers of RFC 5480 §2.1.1.1, which stand in front of the key.
-        const CURVES: [(&[u8], NamedGroup); 3] = [
-            (b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", NamedGroup::SECP256R1),
-            (b"\x06\x05\x2b\x81\x04\x00\x22", NamedGroup::SECP384R1),
-            (b"\x06\x05\x2b\x81\x04\x00\x23", NamedGroup::SECP521R1),
+        const CURVES: [(&[u8], NamedGroup, SignatureScheme); 3] = [
+            (
+                b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07",
+                NamedGroup::SECP256R1,
+                SignatureScheme::ECDSA_SECP256R1_SHA256,
+            ),
+            (b"\x06\x05\x2b\x81\x04\x00\x22", NamedGroup::SECP384R1, SignatureScheme::ECDSA_SECP384R1_SHA384),
+            (b"\x06\x05\x2b\x81\x04\x00\x23", NamedGroup::SECP521R1, SignatureScheme::ECDSA_SECP521R1_SHA512),
         ];
         let head = public.as_ref().get(..ALGORITHM_END.min(public.as_ref().len()))?;
-        let found = CURVES.iter().find(|(oid, _)| head.windows(oid.len()).any(|window| window == *oid));
-        found.filter(|_| self.certified.key.algorithm() == SignatureAlgorithm::ECDSA).map(|(_, curve)| *curve)
+        let found = CURVES.iter().find(|(oid, ..)| head.windows(oid.len()).any(|window| window == *oid));
+        let found = found.filter(|_| self.certified.key.algorithm() == SignatureAlgorithm::ECDSA);
+        found.map(|(_, curve, scheme)| (*curve, *scheme))
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         check_chain(&self.certified.cert).map(drop)
     }
+}
+
+/// Those whose keys can sign for a peer, best first: of an issuer that it names, then of others.
+pub(super) fn candidates<'c>(
+    credentials: &'c [Credential],
+    authorities: &[&[u8]],
+    schemes: &[SignatureScheme],
+    version: ProtocolVersion,
+) -> Vec<&'c Credential> {
+    let fitting = credentials.iter().filter(|credential| credential.can_sign(schemes, version));
+    let (mut named, others): (Vec<_>, Vec<_>) = fitting.partition(|credential| credential.is_issued_by(authorities));
+    // A certificate of another issuer is better than none (RFC 8446 §4.2.4).
+    named.extend(others.into_iter().filter(|credential| credential.issuer == Condition::Preferred));
+    named
 }
 
 impl From<Arc<CertifiedKey>> for Credential {

@@ -3,7 +3,7 @@
 use super::common::{
     Common, ExtendedMasterSecret, certified_key, common_settings, default_provider, provider_schemes, schemes,
 };
-use super::credential::{Credential, Issuer};
+use super::credential::{self, Condition, Credential};
 use super::external_key::ExternalKey;
 use super::resumption::ServerResumption;
 use super::session::SessionContext;
@@ -20,7 +20,6 @@ use rustls::compress::{CertCompressor, CertDecompressor};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use rustls::{DistinguishedName, KeyLog};
 use std::fmt;
@@ -132,28 +131,17 @@ impl<'a> ClientHello<'a> {
         known.certificates.schemes.or(known.signature_schemes).into_iter().flat_map(|list| list.iter())
     }
 
-    /// Whether a certificate of the chain was issued by one whom the client names.
-    fn names_issuer_of(&self, certified: &CertifiedKey) -> bool {
-        let is_issuer = |name: &[u8]| {
-            certified.cert.iter().any(|der| {
-                let certificate = webpki::EndEntityCert::try_from(der);
-                certificate.is_ok_and(|read| DistinguishedName::in_sequence(read.issuer()).as_ref() == name)
-            })
-        };
-        self.certificate_authorities().any(is_issuer)
-    }
-
     /// The first of these, best first, that fits this client: whose key can sign for it and, if possible, whose issuer it names
     /// and whose curve it has.
     pub fn choose<'c>(&self, credentials: &'c [Credential]) -> Option<&'c Credential> {
-        let fitting = || credentials.iter().filter(|credential| credential.can_sign(self.schemes));
-        let named = fitting().filter(|credential| self.names_issuer_of(credential.certified_key()));
-        // A certificate of another issuer is better than none (RFC 8446 §4.2.4).
-        let candidates = || named.clone().chain(fitting().filter(|credential| credential.issuer() == Issuer::Any));
-        // Deviation: so is one of a curve that the client does not list, though RFC 8422 §5.3 forbids it. Clients that have no
-        // more than X25519 for the key exchange, and verify signatures by P-256 all the same, are many.
-        let known = candidates().find(|credential| self.knows_curve_of(credential));
-        known.or_else(|| candidates().next())
+        let authorities: Vec<_> = self.certificate_authorities().collect();
+        let candidates = credential::candidates(credentials, &authorities, self.schemes, self.version);
+        let known = candidates.iter().find(|credential| self.knows_curve_of(credential));
+        // Deviation: one of a curve that the client does not list is better than none, though RFC 8422 §5.3 forbids it, unless
+        // the credential says otherwise. Clients that have no more than X25519 for the key exchange, and verify signatures by
+        // P-256 all the same, are many.
+        let unknown = || candidates.iter().find(|credential| credential.curve_condition() == Condition::Preferred);
+        known.or_else(unknown).copied()
     }
 
     /// Whether the client has the curve of the certificate (RFC 8422 §5.3).
@@ -164,7 +152,7 @@ impl<'a> ClientHello<'a> {
             _ => credential.curve(),
         };
         let groups = self.hello.known.supported_groups;
-        let knows = |curve| groups.is_none_or(|list: List16<'_, NamedGroup>| list.contains(&curve));
+        let knows = |(curve, _)| groups.is_none_or(|list: List16<'_, NamedGroup>| list.contains(&curve));
         curve.is_none_or(knows)
     }
 }

@@ -239,7 +239,12 @@ fn keys_of_every_kind_are_taken() {
         let client = ClientConfig::builder().with_peer_fingerprints([fingerprint()]).unwrap();
         let client = client.with_client_auth_cert(chain.clone(), key.clone_key()).unwrap();
         assert!(client.has_client_certificate());
-        assert_eq!(client.client_certificate(&[], &[]).unwrap().cert, chain);
+        let schemes =
+            [SignatureScheme::ECDSA_SECP256R1_SHA256, SignatureScheme::ED25519, SignatureScheme::RSA_PSS_RSAE_SHA256];
+        for version in [V12, V13] {
+            let credential = client.client_certificate(&[], &schemes, version).unwrap().unwrap();
+            assert_eq!(credential.certified_key().cert, chain);
+        }
         ServerConfig::builder().with_no_client_auth().unwrap().with_single_cert(chain, key).unwrap();
     }
 }

@@ -333,7 +333,7 @@ impl ExpectServerHelloDone {
         };
         if message.msg_type == HandshakeType::CERTIFICATE_REQUEST {
             let request = CertificateRequest::read12(message.body)?;
-            self.own = OwnCertificate::choose(&request, &self.agreed.config);
+            self.own = OwnCertificate::choose(&request, &self.agreed.config)?;
             self.agreed.transcript.add(&message);
             return Ok(State::ExpectServerHelloDone12(Box::new(self)));
         }
@@ -390,7 +390,7 @@ impl ExpectServerHelloDone {
 impl OwnCertificate {
     /// Our certificate and the scheme to sign with; a key that nothing of what is requested fits is as good as none
     /// (RFC 5246 §7.4.4, §7.4.6).
-    fn choose(request: &CertificateRequest<'_>, config: &ClientConfig) -> Self {
+    fn choose(request: &CertificateRequest<'_>, config: &ClientConfig) -> Result<Self, Error> {
         const CONTEXT: SignatureContext = SignatureContext::CertificateVerify12;
         // An RSA key needs rsa_sign, an ECDSA or EdDSA key ecdsa_sign (RFC 8422 §5.5).
         let has_type = |auth| {
@@ -405,14 +405,16 @@ impl OwnCertificate {
                 .any(|auth| has_type(auth) && SignatureContext::ServerKeyExchange12(auth).admits(*scheme))
         };
         let schemes: Vec<_> = request.signature_schemes.iter().filter(fits).collect();
-        let admitted: Vec<_> = schemes.iter().map(|scheme| (*scheme).into()).collect();
-        let Some(certified) = config.client_certificate(&request.authorities, &admitted) else { return Self::None };
-        match signature::choose_signer(CONTEXT, certified.key.as_ref(), &schemes) {
-            Ok(signer) if !certified.cert.is_empty() && authentication(certified.key.as_ref()).is_some() => {
-                Self::Certified(certified, signer)
+        let credential = config.client_certificate(&request.authorities, &schemes, ProtocolVersion::DTLS1_2)?;
+        let Some(credential) = credential else { return Ok(Self::None) };
+        let certified = credential.certified_key();
+        let schemes = credential.usable_schemes(&schemes, ProtocolVersion::DTLS1_2);
+        Ok(match signature::choose_signer(CONTEXT, certified.key.as_ref(), &schemes) {
+            Ok(signer) if authentication(certified.key.as_ref()).is_some() => {
+                Self::Certified(certified.clone(), signer)
             }
             _ => Self::None,
-        }
+        })
     }
 
     /// Sent if it was asked for, even if there is none (RFC 5246 §7.4.6).

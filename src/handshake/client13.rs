@@ -208,7 +208,7 @@ impl ExpectCertificateOrRequest {
         if !request.context.is_empty() {
             return Err(PeerMisbehaved::NonEmptyCertificateContext.into());
         }
-        let own = choose_certificate(&request, &progress.offer);
+        let own = choose_certificate(&request, &progress.offer)?;
         progress.transcript.add(&message);
         Ok(State::ExpectServerCertificate13(Box::new(ExpectCertificate { progress, settled, own })))
     }
@@ -216,19 +216,22 @@ impl ExpectCertificateOrRequest {
 
 /// Our certificate and the scheme to sign with; a key that no requested scheme fits is as good as none
 /// (RFC 8446 §4.4.2.3).
-fn choose_certificate(request: &CertificateRequest<'_>, offer: &Offer) -> OwnCertificate {
+fn choose_certificate(request: &CertificateRequest<'_>, offer: &Offer) -> Result<OwnCertificate, Error> {
     const CONTEXT: SignatureContext = SignatureContext::CertificateVerify13;
-    let schemes: Vec<SignatureScheme> = request.signature_schemes.iter().collect();
-    let admitted: Vec<_> =
-        schemes.iter().filter(|scheme| CONTEXT.admits(**scheme)).map(|scheme| (*scheme).into()).collect();
-    let Some(certified) = offer.config.client_certificate(&request.authorities, &admitted) else {
-        return OwnCertificate::None;
+    const VERSION: ProtocolVersion = ProtocolVersion::DTLS1_3;
+    let schemes: Vec<SignatureScheme> =
+        request.signature_schemes.iter().filter(|scheme| CONTEXT.admits(*scheme)).collect();
+    let Some(credential) = offer.config.client_certificate(&request.authorities, &schemes, VERSION)? else {
+        return Ok(OwnCertificate::None);
     };
     let compressor = compression13::choose(offer.config.cert_compressors(), request.compression);
-    match signature::choose_signer(CONTEXT, certified.key.as_ref(), &schemes) {
-        Ok(signer) if !certified.cert.is_empty() => OwnCertificate::Certified(certified, signer, compressor),
-        _ => OwnCertificate::None,
-    }
+    let certified = credential.certified_key();
+    let signer =
+        signature::choose_signer(CONTEXT, certified.key.as_ref(), &credential.usable_schemes(&schemes, VERSION));
+    Ok(match signer {
+        Ok(signer) => OwnCertificate::Certified(certified.clone(), signer, compressor),
+        Err(_) => OwnCertificate::None,
+    })
 }
 
 /// The server's certificate is due.

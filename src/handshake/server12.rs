@@ -113,7 +113,8 @@ impl Choice {
         // The certificate's key decides which suites are left (RFC 5246 §7.4.2).
         let auth = authentication(certified.key.as_ref()).ok_or(PeerIncompatible::NoCertificateForPeer)?;
         let context = SignatureContext::ServerKeyExchange12(auth);
-        let signer = signature::choose_signer(context, certified.key.as_ref(), &credential.usable_schemes(&schemes))?;
+        let schemes = credential.usable_schemes(&schemes, ProtocolVersion::DTLS1_2);
+        let signer = signature::choose_signer(context, certified.key.as_ref(), &schemes)?;
         let suite = select_suite12(hello, config, |other| other == auth)?;
         let settled = Settled::choose(config, hello, ProtocolVersion::DTLS1_2)?;
         Ok(Self { suite, group, derivation, settled, certified, stapled, signer })

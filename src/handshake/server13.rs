@@ -251,7 +251,8 @@ impl Proof {
             .ok_or(PeerIncompatible::NoCertificateForPeer)?;
         let (certified, stapled) = (credential.certified_key().clone(), Stapled::choose(&credential, hello));
         let compressor = compression13::choose(config.cert_compressors(), hello.known.certificates.compression);
-        let signer = signature::choose_signer(CONTEXT, certified.key.as_ref(), &credential.usable_schemes(&schemes))?;
+        let schemes = credential.usable_schemes(&schemes, ProtocolVersion::DTLS1_3);
+        let signer = signature::choose_signer(CONTEXT, certified.key.as_ref(), &schemes)?;
         Ok(Self::Certificate(Box::new(Certified { certified, signer, stapled, compressor })))
     }
 
