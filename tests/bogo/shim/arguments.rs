@@ -51,7 +51,7 @@ pub(crate) struct Settings {
 pub(crate) struct CredentialFlags {
     pub(crate) chain: Option<PathBuf>,
     pub(crate) key: Option<PathBuf>,
-    pub(crate) schemes: Vec<rustls::SignatureScheme>,
+    pub(crate) schemes: Vec<SignatureScheme>,
     pub(crate) ocsp_response: Option<Vec<u8>>,
     /// With its length in front.
     pub(crate) timestamps: Option<Vec<u8>>,
@@ -64,6 +64,7 @@ pub(crate) struct Extensions {
     pub(crate) request_ocsp: bool,
     pub(crate) request_timestamps: bool,
     pub(crate) grease: bool,
+    pub(crate) permuted: bool,
     pub(crate) ocsp_callback: OcspCallback,
 }
 
@@ -193,6 +194,8 @@ pub(crate) struct Expected {
     pub(crate) timestamps: Option<Vec<u8>>,
     /// The place among those after the default one, or -1 for that.
     pub(crate) credential: Option<i64>,
+    /// What is said and heard, a line for each.
+    pub(crate) trace: Option<String>,
 }
 
 impl Default for Versions {
@@ -350,6 +353,7 @@ const FLAGS: &[(&str, Action)] = &[
     ("fail-ocsp-callback", Action::Switch(|s| s.extensions.ocsp_callback = OcspCallback::Fails)),
     ("expect-ocsp-response", Action::Value(|s, value| set(&mut s.expected.ocsp_response, base64(&value)))),
     ("expect-signed-cert-timestamps", Action::Value(|s, value| set(&mut s.expected.timestamps, base64(&value)))),
+    ("permute-extensions", Action::Switch(|s| s.extensions.permuted = true)),
     ("enable-grease", Action::Switch(|s| s.extensions.grease = true)),
     // Versions and groups
     ("no-tls1", Action::Ignore),
@@ -389,6 +393,7 @@ const FLAGS: &[(&str, Action)] = &[
     ("expect-alpn", Action::Value(|s, value| set(&mut s.expected.protocol, Ok(value)))),
     ("expect-advertised-alpn", Action::Value(|s, value| set(&mut s.expected.offered_protocols, Ok(value)))),
     ("srtp-profiles", Action::Value(srtp_profiles)),
+    ("expect-msg-callback", Action::Value(|s, value| set(&mut s.expected.trace, text(value)))),
     // What was agreed on
     ("expect-hrr", Action::Switch(|s| s.expected.hello_retry_request = Some(HelloRetryRequest::Answered))),
     ("expect-no-hrr", Action::Switch(|s| s.expected.hello_retry_request = Some(HelloRetryRequest::Unneeded))),

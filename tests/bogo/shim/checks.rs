@@ -5,7 +5,7 @@ use crate::arguments::{Role, Settings};
 use crate::sessions::Kept;
 use crate::verification::Hook;
 use std::fmt::Debug;
-use udtls::{ClientHello, HandshakeKind, Negotiated};
+use udtls::{ClientHello, Direction, HandshakeKind, Negotiated, TracedMessage};
 
 /// What a client offered, beside what was agreed on, and what was chosen of our own.
 #[derive(Debug, Default)]
@@ -14,6 +14,9 @@ pub(crate) struct Offered {
     pub(crate) protocols: Vec<u8>,
     /// The place of the credential that was chosen, as the runner counts.
     pub(crate) credential: Option<i64>,
+    /// What was said and heard, a line for each, to the peer's first alert: what answers it is no part of the case.
+    trace: String,
+    ended: bool,
 }
 
 impl Offered {
@@ -22,6 +25,33 @@ impl Offered {
         for name in hello.alpn_protocols() {
             self.protocols.push(u8::try_from(name.len()).expect("the length was one octet on the wire"));
             self.protocols.extend_from_slice(name);
+        }
+    }
+
+    pub(crate) fn trace(&mut self, direction: Direction, message: TracedMessage<'_>) {
+        if self.ended {
+            return;
+        }
+        let verb = match direction {
+            Direction::Sending => "write",
+            _ => "read",
+        };
+        let what = match message {
+            TracedMessage::Handshake { msg_type, .. } => format!("hs {}", u8::from(msg_type)),
+            TracedMessage::ChangeCipherSpec => "ccs".to_owned(),
+            TracedMessage::Alert { level, description } => format!("alert {level} {}", u8::from(description)),
+            TracedMessage::Ack { .. } => "ack".to_owned(),
+            _ => "what the shim does not know".to_owned(),
+        };
+        self.trace.push_str(&format!("{verb} {what}\n"));
+        self.ended = direction == Direction::Receiving && matches!(message, TracedMessage::Alert { .. });
+    }
+
+    /// At the end of the connection.
+    pub(crate) fn check_trace(&self, settings: &Settings) -> Result<(), Failure> {
+        match &settings.expected.trace {
+            Some(expected) => equal("the trace", &self.trace, expected),
+            None => Ok(()),
         }
     }
 }

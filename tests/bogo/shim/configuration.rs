@@ -3,15 +3,15 @@
 use crate::Failure;
 use crate::arguments::{Role, Settings};
 use crate::checks::Offered;
-use crate::credentials::Credentials;
+use crate::credentials::{Resolver, credentials};
 use crate::sessions::Kept;
 use crate::verification::Hook;
 use rustls::pki_types::ServerName;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use udtls::{
-    ClientConfig, Connection, DataSize, NamedGroup, PartialAcks, PlaintextFaults, ProtocolVersion, ServerConfig,
-    ServerNameAcknowledgement, TimeoutPolicy, TransportConfig, UnofferedProtocol,
+    ClientConfig, Connection, DataSize, Direction, NamedGroup, PartialAcks, PlaintextFaults, ProtocolVersion,
+    ServerConfig, ServerNameAcknowledgement, TimeoutPolicy, TracedMessage, TransportConfig, UnofferedProtocol,
 };
 
 /// Builds the association that the flags describe.
@@ -42,10 +42,13 @@ fn client(
 ) -> Result<Connection, Failure> {
     let builder = ClientConfig::builder().dangerous().with_custom_certificate_verifier(hook.clone());
     let builder = builder.map_err(Failure::failed)?;
-    let credentials = Credentials::new(settings, offered)?;
-    let mut config = match credentials.is_empty() {
-        true => builder.with_no_client_auth(),
-        false => builder.with_client_cert_resolver(Arc::new(credentials)),
+    let credentials = credentials(settings, offered)?;
+    let mut config = if credentials.is_empty() {
+        builder.with_no_client_auth()
+    } else {
+        let mut config = builder.with_credentials(credentials).map_err(Failure::failed)?;
+        config.give_up_without_certificate();
+        config
     };
     if settings.extensions.request_ocsp {
         config.request_ocsp_response();
@@ -55,6 +58,9 @@ fn client(
     }
     if settings.extensions.grease {
         config.send_grease();
+    }
+    if settings.extensions.permuted {
+        config.permute_extensions();
     }
     config.set_versions(&versions(settings)).map_err(Failure::failed)?;
     config.set_groups(groups(settings)).map_err(Failure::failed)?;
@@ -66,6 +72,8 @@ fn client(
     if settings.names.accept_unoffered_protocol {
         config.set_unoffered_protocol(UnofferedProtocol::Accepted);
     }
+    let offered = offered.clone();
+    config.set_message_trace(move |direction, message| note(&offered, direction, message));
     kept.configure_client(&mut config, settings);
     let name = settings.names.host_name.as_deref();
     if name.is_none() {
@@ -87,7 +95,7 @@ fn server(
         true => ServerConfig::builder().with_client_cert_verifier(hook.clone()),
         false => ServerConfig::builder().with_no_client_auth(),
     };
-    let resolver = Arc::new(Credentials::new(settings, offered)?);
+    let resolver = Arc::new(Resolver::new(settings, offered)?);
     let mut config = builder.map_err(Failure::failed)?.with_cert_resolver(resolver);
     config.set_versions(&versions(settings)).map_err(Failure::failed)?;
     config.set_groups(groups(settings)).map_err(Failure::failed)?;
@@ -102,8 +110,14 @@ fn server(
         config.set_server_name_acknowledgement(ServerNameAcknowledgement::Omitted);
     }
     config.set_transport(transport(settings)?);
+    let offered = offered.clone();
+    config.set_message_trace(move |direction, message| note(&offered, direction, message));
     kept.configure_server(&mut config, settings);
     Connection::server(Arc::new(config), now).map_err(Failure::failed)
+}
+
+fn note(offered: &Mutex<Offered>, direction: Direction, message: TracedMessage<'_>) {
+    offered.lock().expect("nobody panics while holding it").trace(direction, message);
 }
 
 /// BoringSSL's, unless the flags name others: a runner that is offered the hybrid group asks for it by HelloRetryRequest.

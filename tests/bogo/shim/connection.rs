@@ -8,7 +8,6 @@ use crate::clock::Clock;
 use crate::configuration;
 use crate::credentials::Keys;
 use crate::framing::{Framing, Item};
-use crate::pending;
 use crate::sessions::Kept;
 use crate::verification::Hook;
 use std::sync::{Arc, Mutex};
@@ -93,9 +92,7 @@ impl Session<'_> {
         while let Some(pending) = self.connection.pending() {
             let answered = match pending {
                 Pending::Signature { certificates, scheme, message, .. } => {
-                    let key =
-                        self.keys.of(certificates).ok_or_else(|| Failure::Failed("no key to sign with".to_owned()))?;
-                    let signature = pending::sign(key, scheme, message);
+                    let signature = self.keys.sign(certificates, scheme, message);
                     let delay = std::mem::take(&mut self.key_delay);
                     self.clock.advance(delay);
                     if delay > Duration::ZERO {
@@ -114,6 +111,7 @@ impl Session<'_> {
 
     /// Not where the alert ended it: then there is nothing to keep a session for.
     fn check_session(&self) -> Result<(), Failure> {
+        self.offered.lock().expect("nobody panics while holding it").check_trace(self.settings)?;
         match self.connection.negotiated() {
             Some(negotiated) => self.kept.check(self.settings, negotiated),
             None => Ok(()),

@@ -1,75 +1,43 @@
 //! Certificates and keys, and which of several is shown.
 
 use crate::Failure;
-use crate::arguments::{CredentialFlags, OcspCallback, Role, Settings};
+use crate::arguments::{CredentialFlags, OcspCallback, Settings};
 use crate::checks::Offered;
-use crate::pending::LaterKey;
-use rustls::client::ResolvesClientCert;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer, pem::PemObject};
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
-use rustls::{DistinguishedName, SignatureAlgorithm, SignatureScheme};
+use rustls::{SignatureAlgorithm, SignatureScheme};
 use std::sync::{Arc, Mutex};
-use udtls::{ClientHello, Credential, ResolvesServerCert};
+use udtls::{ClientHello, Credential, Error, ResolvesServerCert};
 
-/// A credential, and its place as the runner counts.
-#[derive(Debug)]
-struct Placed {
-    credential: Credential,
-    place: i64,
-    issuer_must_be_named: bool,
-}
-
-/// Those that the flags name, in the order in which they are tried.
-#[derive(Debug)]
-pub(crate) struct Credentials {
-    credentials: Vec<Placed>,
-    offered: Arc<Mutex<Offered>>,
-}
-
-impl Credentials {
-    /// The one of the first flags comes last.
-    pub(crate) fn new(settings: &Settings, offered: &Arc<Mutex<Offered>>) -> Result<Self, Failure> {
-        let others = (0..).zip(settings.credentials.get(1..).unwrap_or_default());
-        let default = settings.credentials.first().map(|flags| (-1, flags));
-        let mut credentials = Vec::new();
-        if settings.role == Role::Server && settings.extensions.ocsp_callback == OcspCallback::Fails {
-            // No certificate is how a resolver refuses a client.
-            return Ok(Self { credentials, offered: offered.clone() });
+/// The credentials that the flags name, in the order in which they are tried: the one of the first flags comes last.
+pub(crate) fn credentials(settings: &Settings, offered: &Arc<Mutex<Offered>>) -> Result<Vec<Credential>, Failure> {
+    let others = (0..).zip(settings.credentials.get(1..).unwrap_or_default());
+    let default = settings.credentials.first().map(|flags| (-1, flags));
+    let mut credentials = Vec::new();
+    for (place, flags) in others.chain(default) {
+        if let (Some(chain), Some(key)) = (chain(flags)?, private_key(flags)?) {
+            let later = settings.conduct.answers_later;
+            let key = Arc::new(ShimKey { key, later, place, offered: offered.clone() });
+            credentials.push(credential(flags, settings, CertifiedKey::new(chain, key))?);
         }
-        for (place, flags) in others.chain(default) {
-            if let Some(credential) = credential(flags, settings)? {
-                credentials.push(Placed { credential, place, issuer_must_be_named: flags.issuer_must_be_named });
-            }
-        }
-        Ok(Self { credentials, offered: offered.clone() })
     }
-
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.credentials.is_empty()
-    }
-
-    fn note(&self, chosen: &Placed) {
-        self.offered.lock().expect("nobody panics while holding it").credential = Some(chosen.place);
-    }
+    Ok(credentials)
 }
 
-fn credential(flags: &CredentialFlags, settings: &Settings) -> Result<Option<Credential>, Failure> {
-    let (Some(chain), Some(key)) = (chain(flags)?, private_key(flags)?) else { return Ok(None) };
-    let key: Arc<dyn SigningKey> = if settings.conduct.answers_later { Arc::new(LaterKey(key)) } else { key };
-    let key = match flags.schemes.is_empty() {
-        true => key,
-        false => Arc::new(PreferringKey { key, schemes: flags.schemes.clone() }),
-    };
-    let mut certified = CertifiedKey::new(chain, key);
+fn credential(
+    flags: &CredentialFlags,
+    settings: &Settings,
+    mut certified: CertifiedKey,
+) -> Result<Credential, Failure> {
     if settings.extensions.ocsp_callback == OcspCallback::Agrees {
         certified.ocsp = flags.ocsp_response.clone();
     }
-    let mut credential = Credential::new(certified);
+    let mut credential = Credential::new(certified).with_signature_schemes(&flags.schemes).only_if_curve_is_listed();
     if let Some(list) = &flags.timestamps {
         credential = credential.with_timestamps(timestamps(list)).map_err(Failure::failed)?;
     }
-    Ok(Some(if flags.issuer_must_be_named { credential.only_if_issuer_is_named() } else { credential }))
+    Ok(if flags.issuer_must_be_named { credential.only_if_issuer_is_named() } else { credential })
 }
 
 fn chain(flags: &CredentialFlags) -> Result<Option<Vec<CertificateDer<'static>>>, Failure> {
@@ -98,10 +66,16 @@ impl Keys {
         Ok(Self(keys))
     }
 
-    /// The key that belongs to a chain.
-    pub(crate) fn of(&self, chain: &[CertificateDer<'_>]) -> Option<&dyn SigningKey> {
-        let (_, key) = self.0.iter().find(|(end_entity, _)| chain.first().is_some_and(|first| first == end_entity))?;
-        Some(&**key)
+    /// What the key that belongs to a chain would have said at once.
+    pub(crate) fn sign(
+        &self,
+        chain: &[CertificateDer<'_>],
+        scheme: udtls::SignatureScheme,
+        message: &[u8],
+    ) -> Result<Vec<u8>, rustls::Error> {
+        let found = self.0.iter().find(|(end_entity, _)| chain.first().is_some_and(|first| first == end_entity));
+        let signer = found.and_then(|(_, key)| key.choose_scheme(&[scheme.into()]));
+        signer.ok_or_else(|| rustls::Error::General("no key that signs so".to_owned()))?.sign(message)
     }
 }
 
@@ -117,53 +91,45 @@ fn timestamps(list: &[u8]) -> Vec<Vec<u8>> {
     timestamps
 }
 
-impl ResolvesServerCert for Credentials {
+/// A server's choice among its credentials.
+#[derive(Debug)]
+pub(crate) struct Resolver {
+    credentials: Vec<Credential>,
+    offered: Arc<Mutex<Offered>>,
+}
+
+impl Resolver {
+    pub(crate) fn new(settings: &Settings, offered: &Arc<Mutex<Offered>>) -> Result<Self, Failure> {
+        // No certificate is how a resolver refuses a client.
+        let credentials = match settings.extensions.ocsp_callback {
+            OcspCallback::Fails => Vec::new(),
+            OcspCallback::Agrees | OcspCallback::Declines => credentials(settings, offered)?,
+        };
+        Ok(Self { credentials, offered: offered.clone() })
+    }
+}
+
+impl ResolvesServerCert for Resolver {
     /// Chooses as the library does, and notes what the client offers.
     fn resolve(&self, hello: &ClientHello<'_>) -> Option<Credential> {
         self.offered.lock().expect("nobody panics while holding it").note(hello);
-        let all: Vec<_> = self.credentials.iter().map(|placed| placed.credential.clone()).collect();
-        let chosen = hello.choose(&all)?.certified_key();
-        let same = |placed: &&Placed| Arc::ptr_eq(placed.credential.certified_key(), chosen);
-        let chosen = self.credentials.iter().find(same)?;
-        self.note(chosen);
-        Some(chosen.credential.clone())
+        hello.choose(&self.credentials).cloned()
     }
 }
 
-impl ResolvesClientCert for Credentials {
-    /// The first that can sign by what the server accepts, and whose issuer it names if that must be.
-    fn resolve(&self, authorities: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        let is_named = |certified: &CertifiedKey| {
-            certified.cert.iter().any(|der| {
-                let issuer =
-                    webpki::EndEntityCert::try_from(der).map(|read| DistinguishedName::in_sequence(read.issuer()));
-                issuer.is_ok_and(|issuer| authorities.contains(&issuer.as_ref()))
-            })
-        };
-        let chosen = self.credentials.iter().find(|placed| {
-            let certified = placed.credential.certified_key();
-            certified.key.choose_scheme(schemes).is_some() && (!placed.issuer_must_be_named || is_named(certified))
-        })?;
-        self.note(chosen);
-        Some(chosen.credential.certified_key().clone())
-    }
-
-    fn has_certs(&self) -> bool {
-        !self.is_empty()
-    }
-}
-
-/// Signs by some schemes only, best first.
+/// A key that notes that it was chosen and, with `-async`, answers later.
 #[derive(Debug)]
-struct PreferringKey {
+struct ShimKey {
     key: Arc<dyn SigningKey>,
-    schemes: Vec<SignatureScheme>,
+    later: bool,
+    place: i64,
+    offered: Arc<Mutex<Offered>>,
 }
 
-impl SigningKey for PreferringKey {
+impl SigningKey for ShimKey {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
-        let mut usable = self.schemes.iter().filter(|scheme| offered.contains(scheme));
-        usable.find_map(|scheme| self.key.choose_scheme(&[*scheme]))
+        let signer = self.key.choose_scheme(offered)?;
+        Some(Box::new(ShimSigner { signer, later: self.later, place: self.place, offered: self.offered.clone() }))
     }
 
     fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
@@ -172,5 +138,27 @@ impl SigningKey for PreferringKey {
 
     fn algorithm(&self) -> SignatureAlgorithm {
         self.key.algorithm()
+    }
+}
+
+#[derive(Debug)]
+struct ShimSigner {
+    signer: Box<dyn Signer>,
+    later: bool,
+    place: i64,
+    offered: Arc<Mutex<Offered>>,
+}
+
+impl Signer for ShimSigner {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        self.offered.lock().expect("nobody panics while holding it").credential = Some(self.place);
+        match self.later {
+            true => Err(Error::AnswerLater.into()),
+            false => self.signer.sign(message),
+        }
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        self.signer.scheme()
     }
 }

@@ -7,7 +7,6 @@
 //! * `configuration.rs`: flags → [`udtls::ClientConfig`], [`udtls::ServerConfig`]
 //! * `credentials.rs`: certificates and keys, and which of several is shown
 //! * `sessions.rs`: what lasts from one connection to the next
-//! * `pending.rs`: a key that answers later
 //! * `verification.rs`: the hook that judges the peer's certificate
 //! * `connection.rs`: one association from its first datagram to its end
 //! * `checks.rs`: what must hold once the handshake is complete
@@ -19,7 +18,6 @@ mod configuration;
 mod connection;
 mod credentials;
 mod framing;
-mod pending;
 mod sessions;
 mod verification;
 
