@@ -83,6 +83,8 @@ mod crypto;
 mod endpoint;
 mod error;
 mod flight;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handshake;
 mod record;
 mod verify;

@@ -24,7 +24,7 @@ const FLOORS: &[(&str, &[&str])] = &[
 
 /// Floors and files in which a version may be named, besides the files whose names end in 12 or 13.
 const VERSION_FLOORS: &[&str] = &["wire", "config", "handshake", "endpoint"];
-const VERSION_FILES: &[&str] = &["crypto/suites.rs", "record/protection.rs"];
+const VERSION_FILES: &[&str] = &["crypto/suites.rs", "record/protection.rs", "fuzzing.rs"];
 /// Here only in a `use` or `pub use`.
 const VERSION_REEXPORTS: &[&str] = &["lib.rs", "error.rs"];
 
