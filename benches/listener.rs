@@ -1,18 +1,20 @@
 //! What it costs to answer a ClientHello and keep nothing, as a multiple of one HMAC-SHA256 over the same octets, key schedule
-//! included, measured in the same run.
+//! included.
 //!
-//! `cargo bench --bench listener`; with `-- --quick` in a few seconds. Each case and its HMAC take turns, and the quickest
-//! round of each counts, so that what else the machine does weighs little. The bounds are of a ClientHello without a cookie: 2
-//! in DTLS 1.2, and 3 in DTLS 1.3 with a suite of SHA-256, which hashes it as well.
+//! The bounds are of a ClientHello without a cookie: 2 in DTLS 1.2, and 3 in DTLS 1.3 with a suite of SHA-256, which hashes it
+//! as well. Garbage looks like a ClientHello as far as its record goes.
 
 #[path = "../tests/common/ends.rs"]
 #[expect(dead_code, reason = "shared with tests, which use all of it")]
 mod ends;
+#[path = "common/harness.rs"]
+#[expect(dead_code, reason = "shared with other benches, which use all of it")]
+mod harness;
 #[path = "../tests/common/hello.rs"]
 mod hello;
 
-use criterion::Criterion;
 use ends::server_config;
+use harness::{Comparison, Harness, Table, time};
 use hello::Hello;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -27,70 +29,53 @@ struct Case {
     name: &'static str,
     datagram: Vec<u8>,
     bound: Option<f64>,
-    /// The quickest rounds, in nanoseconds a call.
-    listener: f64,
-    hmac: f64,
 }
 
-/// Calls between two looks at the clock.
-const ROUND: u32 = 64;
+/// Calls in a turn.
+const CALLS: u32 = 64;
+
+/// For each figure.
+const TIME: Duration = Duration::from_secs(3);
 
 fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
+    let harness = Harness::new("listener");
     let now = Instant::now();
     let listener = listener(now);
     let source = Source::new(SocketAddr::from(([192, 0, 2, 1], 40_000)), None).expect("a source");
-    let mut cases = cases(&listener, source, now);
-    for case in &mut cases {
-        criterion.bench_function(&format!("listener/{}", case.name), |bencher| {
-            bencher.iter_custom(|iterations| case.measure(&listener, source, now, iterations));
-        });
+    let mut table = Table::new(&["ClientHello", "octets", "answered"]);
+    for case in cases(&listener, source, now) {
+        let labels = [case.name.to_owned(), case.datagram.len().to_string()];
+        let figure = harness.wants(case.name).then(|| case.measure(&harness, &listener, source, now));
+        table.push(&labels, &[figure]);
     }
-    criterion.final_summary();
-    if cases.iter().any(|case| case.hmac.is_finite()) {
-        print(&cases);
-    }
+    harness.finish("", "A ClientHello at the listener: ours / one HMAC-SHA256 = ratio", &table);
 }
 
 impl Case {
-    fn new(name: &'static str, datagram: Vec<u8>, bound: Option<f64>) -> Self {
-        Self { name, datagram, bound, listener: f64::INFINITY, hmac: f64::INFINITY }
+    const fn new(name: &'static str, datagram: Vec<u8>, bound: Option<f64>) -> Self {
+        Self { name, datagram, bound }
     }
 
-    /// How long so many calls of the listener take; after each round of them, as many HMACs.
-    fn measure(&mut self, listener: &Listener, source: Source, now: Instant, iterations: u64) -> Duration {
-        let mut total = Duration::ZERO;
-        let mut left = iterations;
-        while left > 0 {
-            let calls = left.min(ROUND.into()) as u32;
-            let mut reply = [0; 180];
-            let round = time(calls, || {
-                black_box(listener.handle(now, source, black_box(&self.datagram), &mut reply));
-            });
-            let hmac = time(calls, || {
-                let mut mac = Hmac::<Sha256>::new_from_slice(black_box(&[7; 32])).expect("any length will do");
-                mac.update(black_box(&self.datagram));
-                black_box(mac.finalize());
-            });
-            if calls == ROUND {
-                self.listener = self.listener.min(round.as_nanos() as f64 / f64::from(ROUND));
-                self.hmac = self.hmac.min(hmac.as_nanos() as f64 / f64::from(ROUND));
-            }
-            total += round;
-            left -= u64::from(calls);
-        }
-        total
+    fn measure(&self, harness: &Harness, listener: &Listener, source: Source, now: Instant) -> Comparison {
+        let mut reply = [0; 180];
+        let comparison = harness.compare(
+            TIME,
+            CALLS,
+            || {
+                time(CALLS, || {
+                    black_box(listener.handle(now, source, black_box(&self.datagram), &mut reply));
+                })
+            },
+            || {
+                time(CALLS, || {
+                    let mut mac = Hmac::<Sha256>::new_from_slice(black_box(&[7; 32])).expect("any length will do");
+                    mac.update(black_box(&self.datagram));
+                    black_box(mac.finalize());
+                })
+            },
+        );
+        comparison.with_bound(self.bound)
     }
-
-    fn ratio(&self) -> f64 {
-        self.listener / self.hmac
-    }
-}
-
-fn time(calls: u32, mut call: impl FnMut()) -> Duration {
-    let start = Instant::now();
-    (0..calls).for_each(|_| call());
-    start.elapsed()
 }
 
 fn listener(now: Instant) -> Listener {
@@ -120,19 +105,4 @@ fn cases(listener: &Listener, source: Source, now: Instant) -> Vec<Case> {
         Case::new("1.3 SHA-384, no cookie", sha384.datagram(), None),
         Case::new("garbage", garbage, None),
     ]
-}
-
-fn print(cases: &[Case]) {
-    println!(
-        "\n{:24} {:>7} {:>12} {:>12} {:>7} {:>6}",
-        "ClientHello", "octets", "listener/ns", "HMAC/ns", "ratio", "bound"
-    );
-    for case in cases {
-        let Case { name, datagram, listener, hmac, bound, .. } = case;
-        let bound = bound.map_or_else(String::new, |bound| format!("{bound:.1}"));
-        println!("{name:24} {:>7} {listener:>12.0} {hmac:>12.0} {:>7.2} {bound:>6}", datagram.len(), case.ratio());
-    }
-    for case in cases.iter().filter(|case| case.bound.is_some_and(|bound| case.ratio() > bound)) {
-        println!("{}: above its bound", case.name);
-    }
 }
