@@ -47,7 +47,8 @@ pub(super) struct Common {
     pub(super) key_shares: KeyShares,
     pub(super) alpn_protocols: Vec<Vec<u8>>,
     pub(super) extensions: ExtensionSettings,
-    pub(super) transport: TransportConfig,
+    /// Associations share it.
+    pub(super) transport: Arc<TransportConfig>,
     pub(super) extended_master_secret: ExtendedMasterSecret,
     pub(super) key_log: Arc<dyn KeyLog>,
     pub(super) message_trace: MessageTrace,
@@ -72,7 +73,7 @@ impl Common {
             key_shares: KeyShares::default(),
             alpn_protocols: Vec::new(),
             extensions: ExtensionSettings::default(),
-            transport: TransportConfig::default(),
+            transport: Arc::default(),
             extended_master_secret: ExtendedMasterSecret::default(),
             key_log: Arc::new(NoKeyLog),
             message_trace: MessageTrace::default(),
@@ -149,7 +150,7 @@ impl Common {
             return Err(ConfigError::UnknownSrtpProfile);
         }
         self.extensions.srtp_profiles = distinct(profiles).copied().collect();
-        self.set_transport(self.transport.clone());
+        self.set_transport(TransportConfig::clone(&self.transport));
         Ok(())
     }
 
@@ -158,7 +159,7 @@ impl Common {
             [] => Media::None,
             [_, ..] => Media::Keyed,
         });
-        self.transport = transport;
+        self.transport = Arc::new(transport);
     }
 
     pub(super) fn now(&self) -> UnixTime {
@@ -431,6 +432,10 @@ macro_rules! common_settings {
 
         pub(crate) fn transport(&self) -> &TransportConfig {
             &self.common.transport
+        }
+
+        pub(crate) fn shared_transport(&self) -> Arc<TransportConfig> {
+            self.common.transport.clone()
         }
 
         pub(crate) fn extended_master_secret(&self) -> ExtendedMasterSecret {

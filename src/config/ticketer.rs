@@ -69,7 +69,8 @@ impl Ticketer {
         ticket.extend_from_slice(&period.to_be_bytes());
         ticket.extend_from_slice(&random);
         let mut body = Zeroizing::new(plain.to_vec());
-        let tag = self.key(period, salt)?.seal(nonce.try_into().ok()?, &ticket, &mut body).ok()?;
+        let mut tag = [0; AeadAlgorithm::TAG_LEN];
+        self.key(period, salt)?.seal(nonce.try_into().ok()?, &ticket, &mut body, &mut tag).ok()?;
         ticket.extend_from_slice(&body);
         ticket.extend_from_slice(&tag);
         Some(ticket)

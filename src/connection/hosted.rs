@@ -39,6 +39,7 @@ impl Connection {
 
     /// Ends if whoever counts wants the place for another. The peer is told nothing: it has gone, or never proved that it
     /// is there.
+    #[inline]
     pub(crate) fn obey(&mut self) {
         if let Some(order) = self.place.lease.order() {
             self.fail(order);
@@ -46,6 +47,7 @@ impl Connection {
     }
 
     /// Tells what the handshake takes of memory.
+    #[inline]
     pub(super) fn account(&self) {
         if self.place.lease.is_counted()
             && let Phase::Handshaking(handshaking) = &self.phase

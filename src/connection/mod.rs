@@ -33,7 +33,7 @@ use crate::crypto::suites::TrafficKeys;
 use crate::error::{ApiMisuse, Error, PlaintextFault};
 use crate::flight::{AckSender, Acks, Incoming, IncomingLimits, Outgoing, RetransmitTimer, RttAdaptation, TimerKnobs};
 use crate::handshake::{Effect, FlightEnd, Handshake, Input, Negotiated, SrtpKeyingMaterial, StatelessStart};
-use crate::record::{PlaintextVersion, RecordLayer};
+use crate::record::{LimitState, PlaintextVersion, RecordLayer};
 use crate::wire::{ack::Epoch, enums::HandshakeType, handshake::Message, post_handshake::KeyUpdateRequest};
 use close::{Failure, HalfClose, Receiving, Sending};
 use mtu::Mtu;
@@ -67,7 +67,7 @@ pub struct Connection {
     acks: AckSender,
     timer: RetransmitTimer,
     mtu: Mtu,
-    transport: TransportConfig,
+    transport: Arc<TransportConfig>,
     trace: MessageTrace,
     conduct: Conduct,
     phase: Phase,
@@ -93,6 +93,8 @@ struct Conduct {
     data_epoch: Epoch,
     /// The newest epoch to send in: of alerts, ACKs and data.
     write_epoch: Epoch,
+    /// How near its keys were to their end when last looked at.
+    wear: LimitState,
     /// The newest epoch of which a record was opened; plaintext counts as nothing once it is above.
     heard: Epoch,
     half_close: HalfClose,
@@ -186,7 +188,7 @@ impl Connection {
         now: Instant,
     ) -> Result<Self, ConfigError> {
         config.check_server_name(name.as_ref())?;
-        let (transport, trace) = (config.transport().clone(), config.message_trace().clone());
+        let (transport, trace) = (config.shared_transport(), config.message_trace().clone());
         let handshake = Handshake::client(config, name).map_err(|_| ConfigError::Provider)?;
         let mut connection = Self::new(handshake, transport, trace, now);
         connection.carry_out(now).map_err(|_| ConfigError::Provider)?;
@@ -200,7 +202,7 @@ impl Connection {
     /// # Errors
     /// None today; [`ConfigError`] where a configuration turns out not to work.
     pub fn server(config: Arc<ServerConfig>, now: Instant) -> Result<Self, ConfigError> {
-        let (transport, trace) = (config.transport().clone(), config.message_trace().clone());
+        let (transport, trace) = (config.shared_transport(), config.message_trace().clone());
         Ok(Self::new(Handshake::server(config), transport, trace, now))
     }
 
@@ -213,7 +215,7 @@ impl Connection {
         now: Instant,
     ) -> Result<Self, ConfigError> {
         let FirstHello { body, message_seq, sequence_number, start } = hello;
-        let (transport, trace) = (config.transport().clone(), config.message_trace().clone());
+        let (transport, trace) = (config.shared_transport(), config.message_trace().clone());
         let mut connection = Self::new(Handshake::server_after(config, start, message_seq), transport, trace, now);
         connection.records.continue_at(sequence_number);
         connection.incoming.start_at(message_seq);
@@ -226,7 +228,7 @@ impl Connection {
         Ok(connection)
     }
 
-    fn new(handshake: Handshake, transport: TransportConfig, trace: MessageTrace, now: Instant) -> Self {
+    fn new(handshake: Handshake, transport: Arc<TransportConfig>, trace: MessageTrace, now: Instant) -> Self {
         let knobs = TimerKnobs {
             initial: transport.initial_timeout(),
             max: transport.max_timeout(),
@@ -366,7 +368,7 @@ impl Connection {
                     self.records.set_plaintext_version(PlaintextVersion::Usual);
                     self.records.install_write(epoch, &keys)?;
                     self.records.lower_limits(self.transport.aead_limits());
-                    self.conduct.write_epoch = epoch;
+                    (self.conduct.write_epoch, self.conduct.wear) = (epoch, LimitState::Below);
                     self.drop_old_sending_keys();
                 }
                 Effect::AwaitChangeCipherSpec => self.await_change_cipher_spec(),
@@ -413,7 +415,7 @@ impl Connection {
             // "receivers MUST retain the pre-update keying material until receipt and successful decryption of a message
             // using the new keys" (draft-ietf-tls-rfc9147bis §8).
             Phase::Established(_) => timers::Expiring::FromNewKeys,
-            Phase::Handshaking(_) | Phase::Failed(_) => timers::Expiring::Since(now),
+            Phase::Handshaking(_) | Phase::Failed(_) => timers::Expiring::new(now),
         };
         Ok(())
     }
@@ -478,6 +480,7 @@ impl Conduct {
             flight_end: FlightEnd::Answer,
             data_epoch: Epoch(1),
             write_epoch: Epoch::PLAINTEXT,
+            wear: LimitState::Below,
             heard: Epoch::PLAINTEXT,
             half_close: HalfClose::Impossible,
             sending: Sending::Open,

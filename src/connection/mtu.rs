@@ -48,11 +48,17 @@ impl Connection {
     /// The longest payload that [`send`](Self::send) takes now, in octets.
     /// [`Event::MaxPayloadChanged`] tells when it is another one.
     pub fn max_payload(&self) -> usize {
-        if self.transport.data_size() == DataSize::WholeRecord {
-            return self.records.max_content();
-        }
-        let overhead = self.records.overhead(self.conduct.write_epoch).unwrap_or(0);
-        self.mtu.current.saturating_sub(overhead).min(self.records.max_content())
+        self.max_payload_beside(self.records.overhead(self.conduct.write_epoch).unwrap_or(0))
+    }
+
+    /// The same, for records with this overhead.
+    #[inline]
+    pub(super) fn max_payload_beside(&self, overhead: usize) -> usize {
+        let fitting = match self.transport.data_size() {
+            DataSize::WholeRecord => usize::MAX,
+            DataSize::WithinMtu => self.mtu.current.saturating_sub(overhead),
+        };
+        fitting.min(self.records.max_content())
     }
 
     /// The flight is sent again after an expiry: perhaps in shorter datagrams.

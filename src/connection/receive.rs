@@ -80,17 +80,16 @@ impl Connection {
             self.stats.discard(Discard::AfterClose);
             return Err(failure.error.clone());
         }
-        let received = self.receive_records(now, datagram);
+        let mut received = self.receive_records(now, datagram);
         self.account();
-        match received {
-            Ok(data) => Ok(data),
-            Err(error) => {
-                datagram.rest = &mut [];
-                Err(self.fail(error))
-            }
+        if let Err(error) = &mut received {
+            datagram.rest = &mut [];
+            *error = self.fail(error.clone());
         }
+        received
     }
 
+    #[inline]
     fn receive_records<'d>(
         &mut self,
         now: Instant,
@@ -98,20 +97,20 @@ impl Connection {
     ) -> Result<Option<ApplicationData<'d>>, Error> {
         while !datagram.rest.is_empty() {
             let before = datagram.rest.len();
-            let opened = self.records.open(&mut datagram.rest)?;
+            let opened = self.records.open(&mut datagram.rest);
             self.place.path.received(before.saturating_sub(datagram.rest.len()));
+            // Whatever is moved here is moved for every record.
             match opened {
-                Opened::Discarded(reason) => {
+                Ok(Opened::Record(record)) => match self.receive_record(record, now) {
+                    Ok(None) => self.open_early(now)?,
+                    data_or_error => return data_or_error,
+                },
+                Ok(Opened::Early(raw)) => self.keep_early(raw),
+                Ok(Opened::Discarded(reason)) => {
                     self.stats.discard(reason);
                     self.update_worn_keys(now)?;
                 }
-                Opened::Early(raw) => self.keep_early(raw),
-                Opened::Record(record) => {
-                    if let Some(data) = self.receive_record(record, now)? {
-                        return Ok(Some(data));
-                    }
-                    self.open_early(now)?;
-                }
+                Err(error) => return Err(error),
             }
         }
         stats::count(&mut self.stats.datagrams_received);
@@ -119,6 +118,7 @@ impl Connection {
     }
 
     /// One opened record; data is handed on, all else dealt with.
+    #[inline]
     fn receive_record<'d>(&mut self, record: Record<'d>, now: Instant) -> Result<Option<ApplicationData<'d>>, Error> {
         if record.epoch == Epoch::PLAINTEXT && matches!(self.phase, Phase::Established(_)) {
             self.stats.discard(Discard::PlaintextAfterProtected);
@@ -157,6 +157,7 @@ impl Connection {
         }
     }
 
+    #[inline]
     fn receive_data<'d>(&mut self, record: Record<'d>, now: Instant) -> Result<Option<ApplicationData<'d>>, Error> {
         if record.epoch < self.conduct.data_epoch {
             self.refuse(&record, PeerMisbehaved::ApplicationDataInWrongEpoch, Discard::ApplicationData)?;

@@ -89,16 +89,18 @@ impl Connection {
     /// The peer has asked again for what is only kept for one that has not noticed a change of keys: it may do so once
     /// more, and again in vain.
     pub(super) fn keep_for_stragglers(&mut self, now: Instant) {
-        if let Expiring::Since(_) | Expiring::Asked(_) = self.clock {
-            self.clock = Expiring::Asked(now);
+        if let Expiring::At(_) = self.clock {
+            // As long as it may go on to repeat itself, which is as long as we would.
+            self.clock = Expiring::after(now, KEPT_AFTER_KEY_CHANGE.max(self.timer.patience()));
         }
     }
 
     /// Drops quietly what was only kept for a peer that had not yet noticed a change of keys. No deadline is reported for
     /// this: it happens whenever the association is next used.
+    #[inline]
     pub(super) fn expire_kept(&mut self, now: Instant) {
         let Phase::Established(_) = self.phase else { return };
-        if !self.clock.is_over(now, self.timer.patience()) {
+        if !self.clock.is_over(now) {
             return;
         }
         self.clock = Expiring::Nothing;
@@ -116,31 +118,32 @@ pub(super) enum Expiring {
     Nothing,
     /// The new keys are there and were not used yet.
     FromNewKeys,
-    Since(Instant),
-    /// The peer was heard to repeat itself, at this time last: what it is told does not get through, and its timer may
+    /// At this time; later if the peer is heard to repeat itself: what it is told does not get through, and its timer may
     /// have become long.
-    Asked(Instant),
+    At(Instant),
 }
 
 impl Expiring {
+    /// [`KEPT_AFTER_KEY_CHANGE`] from `now`.
+    pub(super) fn new(now: Instant) -> Self {
+        Self::after(now, KEPT_AFTER_KEY_CHANGE)
+    }
+
+    /// A time that no `Instant` can express never comes.
+    fn after(now: Instant, time: Duration) -> Self {
+        now.checked_add(time).map_or(Self::Nothing, Self::At)
+    }
+
     /// A record was opened under the newest keys.
-    pub(super) const fn start(&mut self, now: Instant) {
+    pub(super) fn start(&mut self, now: Instant) {
         if matches!(self, Self::FromNewKeys) {
-            *self = Self::Since(now);
+            *self = Self::new(now);
         }
     }
 
-    pub(super) const fn new(now: Instant) -> Self {
-        Self::Since(now)
-    }
-
-    /// `patience` is how long a peer may go on to repeat itself: as long as we would.
-    fn is_over(self, now: Instant, patience: Duration) -> bool {
-        match self {
-            Self::Nothing | Self::FromNewKeys => false,
-            Self::Since(start) => now.saturating_duration_since(start) >= KEPT_AFTER_KEY_CHANGE,
-            Self::Asked(last) => now.saturating_duration_since(last) >= KEPT_AFTER_KEY_CHANGE.max(patience),
-        }
+    #[inline]
+    fn is_over(self, now: Instant) -> bool {
+        matches!(self, Self::At(deadline) if deadline <= now)
     }
 }
 

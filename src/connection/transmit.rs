@@ -78,7 +78,6 @@ impl Connection {
         }
         let limit = self.mtu.current().min(out.len()).min(allowed);
         let datagram = out.get_mut(..limit).unwrap_or_default();
-        let before = self.records.write_limit_state(self.conduct.write_epoch);
         let written = match self.transmit(now, datagram) {
             Ok(written) => written,
             Err(error) => {
@@ -90,7 +89,7 @@ impl Connection {
             stats::count(&mut self.stats.datagrams_sent);
             self.place.path.sent(octets);
         }
-        self.look_after_keys(before, now);
+        self.look_after_keys(now);
         Ok(written)
     }
 
@@ -205,7 +204,6 @@ impl Connection {
         if out.len() < needed {
             return Err(SendError::BufferTooSmall { needed });
         }
-        let before = self.records.write_limit_state(self.conduct.write_epoch);
         let sealed = self.records.seal(self.conduct.write_epoch, ContentType::APPLICATION_DATA, out, |room| {
             room.get_mut(..payload.len())?.copy_from_slice(payload);
             Some(payload.len())
@@ -213,7 +211,7 @@ impl Connection {
         match sealed {
             Ok(Some(sealed)) => {
                 stats::count(&mut self.stats.records_sent);
-                self.look_after_keys(before, now);
+                self.look_after_keys(now);
                 Ok(sealed.len)
             }
             Ok(None) => Err(SendError::BufferTooSmall { needed }),
@@ -234,18 +232,17 @@ impl Connection {
     ) -> Result<Range<usize>, SendError> {
         let len = payload.end.saturating_sub(payload.start);
         let needed = self.check_send(now, len)?;
+        let headroom = self.headroom();
         let fits = payload.start <= payload.end
-            && payload.start >= self.headroom()
-            && payload.end.saturating_add(self.tailroom()) <= buffer.len();
+            && payload.start.checked_sub(headroom).is_some_and(|start| start.saturating_add(needed) <= buffer.len());
         if !fits {
             return Err(SendError::BufferTooSmall { needed });
         }
         let epoch = self.conduct.write_epoch;
-        let before = self.records.write_limit_state(epoch);
         let sealed = self.records.seal_in_place(epoch, ContentType::APPLICATION_DATA, buffer, payload);
         let range = sealed.map_err(|_| SendError::KeysExhausted)?;
         stats::count(&mut self.stats.records_sent);
-        self.look_after_keys(before, now);
+        self.look_after_keys(now);
         Ok(range)
     }
 
@@ -260,6 +257,7 @@ impl Connection {
     }
 
     /// Whether data of this length may be sent now, and the octets its record takes.
+    #[inline]
     fn check_send(&mut self, now: Instant, len: usize) -> Result<usize, SendError> {
         self.expire_kept(now);
         match (&self.phase, self.conduct.sending) {
@@ -268,33 +266,34 @@ impl Connection {
             _ => return Err(SendError::Closed),
         }
         // Keys that could have been changed in time must not be used any further.
-        let used_up = self.records.write_limit_state(self.conduct.write_epoch) == Some(LimitState::Reached);
-        if used_up && self.conduct.acks == Acks::Explicit {
+        if self.conduct.wear == LimitState::Reached && self.conduct.acks == Acks::Explicit {
             return Err(SendError::KeysExhausted);
         }
-        let max = self.max_payload();
+        let overhead = self.records.overhead(self.conduct.write_epoch).unwrap_or(0);
+        let max = self.max_payload_beside(overhead);
         if len > max {
             return Err(SendError::TooLarge { max });
         }
-        let overhead = self.records.overhead(self.conduct.write_epoch).unwrap_or(0);
         Ok(overhead.saturating_add(len))
     }
 
     /// Looks after the keys that sealed something, be it data, an ACK or part of a flight (RFC 9147 §4.5.3).
-    fn look_after_keys(&mut self, before: Option<LimitState>, now: Instant) {
-        let after = self.records.write_limit_state(self.conduct.write_epoch);
+    #[inline]
+    fn look_after_keys(&mut self, now: Instant) {
+        let wear = self.records.write_limit_state(self.conduct.write_epoch);
         let in_use = matches!(self.phase, Phase::Established(_)) && self.conduct.sending == Sending::Open;
-        if after == before || !in_use {
+        if wear == self.conduct.wear || !in_use {
             return;
         }
-        match (after, self.conduct.acks) {
-            (Some(LimitState::Near | LimitState::Reached), Acks::Explicit) => {
+        self.conduct.wear = wear;
+        match (wear, self.conduct.acks) {
+            (LimitState::Near | LimitState::Reached, Acks::Explicit) => {
                 let update = Input::RequestKeyUpdate(KeyUpdateRequest::NotRequested);
                 if let Err(error) = self.step(update, now) {
                     self.fail(error);
                 }
             }
-            (Some(LimitState::Reached), Acks::Implicit | Acks::Undecided) => {
+            (LimitState::Reached, Acks::Implicit | Acks::Undecided) => {
                 self.events.push_back(Event::ConfidentialityLimitReached);
                 if self.transport.worn_keys() == WornKeys::Closing {
                     self.close(now);

@@ -23,20 +23,22 @@ impl AeadKey {
         Ok(Self { key: LessSafeKey::new(key) })
     }
 
-    /// Encrypts `in_out` in place and returns the tag.
+    /// Encrypts `in_out` in place and writes the tag.
+    #[inline]
     pub(crate) fn seal(
         &self,
         nonce: [u8; AeadAlgorithm::NONCE_LEN],
         aad: &[u8],
         in_out: &mut [u8],
-    ) -> Result<[u8; AeadAlgorithm::TAG_LEN], Error> {
+        tag: &mut [u8; AeadAlgorithm::TAG_LEN],
+    ) -> Result<(), Error> {
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = self.key.seal_in_place_separate_tag(nonce, Aad::from(aad), in_out).map_err(|_| Error::Provider)?;
-        tag.as_ref().try_into().map_err(|_| Error::Provider)
+        self.key.seal_in_place_scatter(nonce, Aad::from(aad), in_out, &[], tag).map_err(|_| Error::Provider)
     }
 
     /// Opens `in_out`, a ciphertext followed by its tag, in place; the plaintext's length, or `None` if it does not
     /// authenticate. What `in_out` holds then is not to be used.
+    #[inline]
     pub(crate) fn open(&self, nonce: [u8; AeadAlgorithm::NONCE_LEN], aad: &[u8], in_out: &mut [u8]) -> Option<usize> {
         let nonce = Nonce::assume_unique_for_key(nonce);
         self.key.open_in_place(nonce, Aad::from(aad), in_out).ok().map(|plaintext| plaintext.len())

@@ -27,6 +27,7 @@ impl MaskKey {
 
     /// The mask for a record whose ciphertext begins with `sample`; further octets are ignored. The first octet serves
     /// an 8-bit number, both a 16-bit one. `None` if there are fewer than [`Self::SAMPLE_LEN`] octets.
+    #[inline]
     pub(crate) fn mask(&self, sample: &[u8]) -> Option<[u8; 2]> {
         let sample = sample.first_chunk::<{ Self::SAMPLE_LEN }>()?;
         self.key.new_mask(sample).ok()?.first_chunk::<2>().copied()

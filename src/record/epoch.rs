@@ -71,11 +71,13 @@ impl ReadEpoch {
     }
 
     /// How near the keys are to the number of forgeries that they bear.
+    #[inline]
     pub(super) fn limit_state(&self) -> LimitState {
         self.forgeries.state()
     }
 
     /// Whether a record is addressed to this epoch. A unified header says only its two low bits.
+    #[inline]
     pub(super) fn is_addressed(&self, record: &Framed<'_>) -> bool {
         match record {
             Framed::Full { header, .. } => self.form() == HeaderForm::Full && Epoch(header.epoch) == self.epoch,
@@ -87,6 +89,7 @@ impl ReadEpoch {
     ///
     /// # Errors
     /// [`Error::PeerMisbehaved`] for what authenticated and is wrong; [`Error::IntegrityLimitReached`].
+    #[inline]
     pub(super) fn open<'d>(&mut self, record: Framed<'d>, max: usize) -> Result<Opened<'d>, Error> {
         let opened = match record {
             Framed::Full { header, raw } => match self.novelty(header.sequence_number) {
@@ -108,6 +111,7 @@ impl ReadEpoch {
     }
 
     /// Only here does the window move: the record is the peer's (RFC 9147 §4.5.1).
+    #[inline]
     fn receive<'d>(&mut self, unprotected: Unprotected<'d>) -> Opened<'d> {
         let Unprotected { content_type, sequence, payload } = unprotected;
         // A masked number is looked at only now, lest the time taken betray it (RFC 9147 §4.5.1).
@@ -120,6 +124,7 @@ impl ReadEpoch {
         Opened::Record(Record { content_type, number, epoch: self.epoch, novelty, payload })
     }
 
+    #[inline]
     fn novelty(&self, sequence: u64) -> Result<Novelty, Discard> {
         match self.window.check(sequence) {
             Novelty::New => Ok(Novelty::New),
@@ -163,11 +168,13 @@ impl WriteEpoch {
     }
 
     /// Octets of a record in front of its payload.
+    #[inline]
     pub(super) fn header_len(&self) -> usize {
         self.protection.header_len()
     }
 
     /// Octets of a record behind its payload.
+    #[inline]
     pub(super) const fn trailer_len(&self) -> usize {
         self.protection.trailer_len()
     }
@@ -178,16 +185,19 @@ impl WriteEpoch {
     }
 
     /// How near the keys are to the number of records that they may seal.
+    #[inline]
     pub(super) fn limit_state(&self) -> LimitState {
         self.limit.state(&self.counter)
     }
 
     /// Fails if the numbers of this epoch are used up.
+    #[inline]
     pub(super) fn check_numbers(&self) -> Result<(), Error> {
         self.counter.peek().map(|_| ())
     }
 
     /// Makes `record` a record: its payload stands there already, between room for header and trailer.
+    #[inline]
     pub(super) fn seal(&mut self, content_type: ContentType, record: &mut [u8]) -> Result<RecordNumber, Error> {
         // Used even if sealing fails: a number is a nonce.
         let sequence = self.counter.take()?;

@@ -18,6 +18,7 @@ pub(crate) enum LimitState {
 
 impl LimitState {
     /// `used` of `limit`.
+    #[inline]
     fn of(used: u64, limit: u64) -> Self {
         if used >= limit {
             Self::Reached
@@ -45,6 +46,7 @@ impl SealLimit {
     }
 
     /// Each record takes one number, so the numbers are the count.
+    #[inline]
     pub(super) fn state(self, counter: &SequenceCounter) -> LimitState {
         LimitState::of(counter.used(), self.0)
     }
@@ -79,6 +81,7 @@ impl Forgeries {
         }
     }
 
+    #[inline]
     pub(super) fn state(&self) -> LimitState {
         LimitState::of(self.failed, self.limit)
     }

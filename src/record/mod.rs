@@ -160,14 +160,13 @@ impl RecordLayer {
             return Ok(self.without_keys(record));
         };
         let Some(epoch) = self.read.get_mut(at) else { return Ok(Opened::Discarded(Discard::UnknownEpoch)) };
-        match epoch.open(record, self.limits.receive.into()) {
-            // "the previous keys can be dropped when the limit is reached rather than closing" (RFC 9147 §4.5.3).
-            Err(Error::IntegrityLimitReached) if at.saturating_add(1) < self.read.len() => {
-                self.read.remove(at);
-                Ok(Opened::Discarded(Discard::Undecryptable))
-            }
-            opened => opened,
+        let opened = epoch.open(record, self.limits.receive.into());
+        // "the previous keys can be dropped when the limit is reached rather than closing" (RFC 9147 §4.5.3).
+        if matches!(opened, Err(Error::IntegrityLimitReached)) && at.saturating_add(1) < self.read.len() {
+            self.read.remove(at);
+            return Ok(Opened::Discarded(Discard::Undecryptable));
         }
+        opened
     }
 
     /// A record of an epoch that is not installed.
@@ -210,9 +209,9 @@ impl RecordLayer {
     }
 
     /// How near the keys for sending in `epoch` are to the number of records that they may seal (RFC 9147 §4.5.3). They
-    /// go on sealing beyond it: whoever drives the association decides. `None` without such keys.
-    pub(crate) fn write_limit_state(&self, epoch: Epoch) -> Option<LimitState> {
-        self.writer(epoch).map(WriteEpoch::limit_state)
+    /// go on sealing beyond it: whoever drives the association decides.
+    pub(crate) fn write_limit_state(&self, epoch: Epoch) -> LimitState {
+        self.writer(epoch).map_or(LimitState::Below, WriteEpoch::limit_state)
     }
 
     /// How near the newest keys for receiving are to the number of forgeries that they bear (RFC 9147 §4.5.3).

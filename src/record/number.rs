@@ -21,6 +21,7 @@ impl SequenceCounter {
     }
 
     /// A number that was not handed out before. It never wraps: the nonce depends on it (RFC 9147 §4.2.1).
+    #[inline]
     pub(super) fn take(&mut self) -> Result<u64, Error> {
         let sequence = self.peek()?;
         self.next = sequence.saturating_add(1);
@@ -28,11 +29,13 @@ impl SequenceCounter {
     }
 
     /// The number that [`take`](Self::take) hands out next.
+    #[inline]
     pub(super) fn peek(&self) -> Result<u64, Error> {
         if self.next < Self::CAPACITY { Ok(self.next) } else { Err(Error::NumbersExhausted) }
     }
 
     /// How many were handed out, or skipped at the start.
+    #[inline]
     pub(super) const fn used(&self) -> u64 {
         self.next
     }
@@ -49,6 +52,7 @@ pub(super) enum TruncatedSequence {
 
 impl TruncatedSequence {
     /// The number with these low bits that is nearest to `expected` (RFC 9147 §4.2.2); of two as near, the higher.
+    #[inline]
     pub(super) fn reconstruct(self, expected: u64) -> u64 {
         let (low, mask) = match self {
             Self::Bits8(low) => (u64::from(low), u64::from(u8::MAX)),

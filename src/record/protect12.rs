@@ -38,6 +38,7 @@ impl Protection12 {
     }
 
     /// Octets in front of the payload: the header, and the explicit part of the nonce.
+    #[inline]
     pub(super) fn header_len(&self) -> usize {
         PLAINTEXT_HEADER_LEN.saturating_add(self.aead.explicit_nonce_len())
     }
@@ -47,6 +48,7 @@ impl Protection12 {
     }
 
     /// Opens the body of a record in place.
+    #[inline]
     pub(super) fn open<'d>(
         &self,
         header: &PlaintextHeader,
@@ -68,6 +70,7 @@ impl Protection12 {
     }
 
     /// Seals `record`, in which the payload stands between room for header and trailer.
+    #[inline]
     pub(super) fn seal(
         &self,
         epoch: Epoch,
@@ -86,12 +89,12 @@ impl Protection12 {
         let (payload, tag) = sealed.split_last_chunk_mut().ok_or_else(no_room)?;
         let length = u16::try_from(payload.len()).map_err(|_| no_room())?;
         let additional_data = additional_data(&PlaintextHeader { length, ..on_the_wire });
-        *tag = self.key.seal(self.nonce(place), &additional_data, payload)?;
-        Ok(())
+        self.key.seal(self.nonce(place), &additional_data, payload, tag)
     }
 
     /// Fixed part and `place`: epoch and sequence number, or what the peer sent in their stead. Ours are never random,
     /// so no nonce is used twice (RFC 5288 §3).
+    #[inline]
     fn nonce(&self, place: [u8; PLACE_LEN]) -> [u8; AeadAlgorithm::NONCE_LEN] {
         let place = u128::from(u64::from_be_bytes(place)) << 32;
         let [nonce @ .., _, _, _, _] = (self.fixed_iv ^ place).to_be_bytes();

@@ -47,6 +47,7 @@ impl Protection13 {
     }
 
     /// Opens a record in place; `raw` is all of it. Its number is the one nearest to `expected`.
+    #[inline]
     pub(super) fn open<'d>(
         &self,
         header: UnifiedHeader,
@@ -65,6 +66,7 @@ impl Protection13 {
     }
 
     /// Seals `record`, in which the payload stands between room for header and trailer.
+    #[inline]
     pub(super) fn seal(
         &self,
         epoch: Epoch,
@@ -79,13 +81,14 @@ impl Protection13 {
         let (inner, tag) = sealed.split_last_chunk_mut().ok_or_else(no_room)?;
         *inner.last_mut().ok_or_else(no_room)? = content_type.0;
         // The header before its number is masked is the additional data (RFC 9147 §4).
-        *tag = self.key.seal(self.nonce(sequence), &[flags.0, s0, s1, l0, l1], inner)?;
+        self.key.seal(self.nonce(sequence), &[flags.0, s0, s1, l0, l1], inner, tag)?;
         let [m0, m1] = self.mask.mask(sealed).ok_or_else(no_room)?;
         *header = [flags.0, s0 ^ m0, s1 ^ m1, l0, l1];
         Ok(())
     }
 
     /// The 64-bit sequence number, without the epoch, left-padded and XORed with the IV (RFC 8446 §5.3, RFC 9147 §4).
+    #[inline]
     fn nonce(&self, sequence: u64) -> [u8; AeadAlgorithm::NONCE_LEN] {
         let mut nonce = self.iv;
         if let Some(last) = nonce.last_chunk_mut() {
@@ -96,6 +99,7 @@ impl Protection13 {
 }
 
 /// Takes a DTLSInnerPlaintext apart: content ‖ type ‖ zeros (RFC 9147 §4, RFC 8446 §5.4).
+#[inline]
 fn strip_padding(inner: &mut [u8], max: usize) -> Result<(ContentType, &mut [u8]), PeerMisbehaved> {
     // Padding counts (RFC 8446 §5.4, RFC 8449 §4).
     if inner.len() > max.saturating_add(TYPE_LEN) {

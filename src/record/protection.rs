@@ -58,6 +58,7 @@ impl Protection {
     }
 
     /// Octets in front of the payload of a record that we send.
+    #[inline]
     pub(super) fn header_len(&self) -> usize {
         match self {
             Self::Plaintext(_) => PLAINTEXT_HEADER_LEN,
@@ -67,6 +68,7 @@ impl Protection {
     }
 
     /// Octets behind it.
+    #[inline]
     pub(super) const fn trailer_len(&self) -> usize {
         match self {
             Self::Plaintext(_) => 0,
@@ -85,6 +87,7 @@ impl Protection {
     }
 
     /// Opens a record with the 13-octet header in place. `raw` is all of it.
+    #[inline]
     pub(super) fn open_full<'d>(
         &self,
         header: &PlaintextHeader,
@@ -102,6 +105,7 @@ impl Protection {
     }
 
     /// Opens a record with a unified header in place. `raw` is all of it; its number is taken to be near `expected`.
+    #[inline]
     pub(super) fn open_unified<'d>(
         &self,
         header: UnifiedHeader,
@@ -116,6 +120,7 @@ impl Protection {
     }
 
     /// Makes `record` a record: its payload stands there already, between the room for what goes before and after.
+    #[inline]
     pub(super) fn seal(
         &self,
         epoch: Epoch,

@@ -27,6 +27,7 @@ impl ReplayWindow {
     pub(super) const WIDTH: u64 = 256;
 
     /// What is known of `sequence`. Changes nothing.
+    #[inline]
     pub(super) fn check(&self, sequence: u64) -> Novelty {
         let Some(age) = self.highest.checked_sub(sequence) else { return Novelty::New };
         match self.bit(age) {
@@ -37,6 +38,7 @@ impl ReplayWindow {
     }
 
     /// Notes that the record of that number was received. One left of the window changes nothing.
+    #[inline]
     pub(super) fn accept(&mut self, sequence: u64) {
         self.advance(sequence.saturating_sub(self.highest));
         let age = self.highest.saturating_sub(sequence);
@@ -48,11 +50,13 @@ impl ReplayWindow {
 
     /// One more than the highest number received, or 0: what truncated numbers are taken to be near
     /// (RFC 9147 §4.2.2).
+    #[inline]
     pub(super) fn expected(&self) -> u64 {
         if self.recent == 0 { 0 } else { self.highest.saturating_add(1) }
     }
 
     /// Moves the right edge by `distance`.
+    #[inline]
     fn advance(&mut self, distance: u64) {
         self.highest = self.highest.saturating_add(distance);
         let distance = u32::try_from(distance.min(Self::WIDTH)).unwrap_or(HALF);
@@ -65,6 +69,7 @@ impl ReplayWindow {
     }
 
     /// The bit for `highest - age`, in `recent` or in `older`.
+    #[inline]
     fn bit(&self, age: u64) -> Option<(u128, u128)> {
         let age = u32::try_from(age).ok()?;
         match age.checked_sub(HALF) {

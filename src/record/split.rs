@@ -36,6 +36,7 @@ pub(super) struct UnifiedHeader {
 }
 
 impl UnifiedHeader {
+    #[inline]
     fn new(flags: UnifiedFlags) -> Self {
         let sequence_len = if flags.has_sequence_16() { 2 } else { 1 };
         let length_len = if flags.has_length() { 2 } else { 0 };
@@ -43,6 +44,7 @@ impl UnifiedHeader {
     }
 
     /// Removes (or puts on) `mask` from the number in `header`, and reads it (RFC 9147 §4.2.3).
+    #[inline]
     pub(super) fn unmask(self, header: &mut [u8], mask: [u8; 2]) -> Option<TruncatedSequence> {
         let (_, number) = header.split_first_mut()?;
         if self.flags.has_sequence_16() {
@@ -59,6 +61,7 @@ impl UnifiedHeader {
 
 /// Cuts the first record off `datagram`. What follows stays there if it can be found; with a header that cannot be
 /// relied on it is lost, because records are not self-delimiting (RFC 9147 §4.3). So each call makes progress.
+#[inline]
 pub(super) fn split<'d>(datagram: &mut &'d mut [u8]) -> Result<Framed<'d>, Discard> {
     let whole = std::mem::take(datagram);
     let first = *whole.first().ok_or(Discard::TruncatedRecord)?;
@@ -82,6 +85,7 @@ pub(super) fn split<'d>(datagram: &mut &'d mut [u8]) -> Result<Framed<'d>, Disca
 }
 
 /// Octets after the unified header of the first record in `whole`.
+#[inline]
 fn unified_body_len(whole: &[u8], header: UnifiedHeader) -> Result<usize, Discard> {
     // Where the number and the length stand depends on the connection ID's length, and none was negotiated.
     if header.flags.has_cid() {
@@ -95,6 +99,7 @@ fn unified_body_len(whole: &[u8], header: UnifiedHeader) -> Result<usize, Discar
     }
 }
 
+#[inline]
 fn full_header(whole: &[u8], first: u8) -> Result<PlaintextHeader, Discard> {
     let header = PlaintextHeader::read(&mut Reader::new(whole)).map_err(|_: Malformed| Discard::TruncatedRecord)?;
     let [major, _] = header.version.0.to_be_bytes();
@@ -108,6 +113,7 @@ fn full_header(whole: &[u8], first: u8) -> Result<PlaintextHeader, Discard> {
 }
 
 /// The record of `header_len + body_len` octets, and the rest.
+#[inline]
 fn cut(whole: &mut [u8], header_len: usize, body_len: usize) -> Result<(&mut [u8], &mut [u8]), Discard> {
     whole.split_at_mut_checked(header_len.saturating_add(body_len)).ok_or(Discard::TruncatedRecord)
 }

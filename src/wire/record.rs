@@ -40,6 +40,7 @@ pub(crate) struct PlaintextHeader {
 }
 
 impl PlaintextHeader {
+    #[inline]
     pub(crate) fn read(r: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(Self {
             content_type: ContentType(r.u8()?),
@@ -50,6 +51,7 @@ impl PlaintextHeader {
         })
     }
 
+    #[inline]
     pub(crate) fn encode(&self) -> [u8; PLAINTEXT_HEADER_LEN] {
         let [v0, v1] = self.version.0.to_be_bytes();
         let [e0, e1] = self.epoch.to_be_bytes();
@@ -72,6 +74,7 @@ impl UnifiedFlags {
     const EPOCH_MASK: u8 = 0b0000_0011;
 
     /// `Some` if the first octet of a record announces a unified header.
+    #[inline]
     pub(crate) const fn read(first: u8) -> Option<Self> {
         if first & Self::FIXED_MASK == Self::FIXED { Some(Self(first)) } else { None }
     }
