@@ -510,7 +510,7 @@ fn nothing_is_resumed_with_a_changed_verifier_or_name() {
     world.run(HandshakeKind::Full);
 }
 
-/// The server holds the name against the session (FIELD: no resumption across SNI).
+/// The server holds the name against the session: no resumption across names.
 #[test]
 fn a_session_of_another_name_is_passed_over_by_the_server() {
     let mut world = World::primed(&Setup::default());
