@@ -180,7 +180,7 @@ mod tests {
         }
     }
 
-    /// FIELD: nothing forged, truncated or swapped opens.
+    /// Nothing forged, truncated or swapped opens.
     #[test]
     fn m1_no_changed_ticket_opens() {
         let ticketer = ticketer(1);
