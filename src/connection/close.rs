@@ -60,6 +60,9 @@ impl Connection {
         if !self.conduct.sending.is_over() {
             self.events.push_back(Event::Closed(reason));
         }
+        if matches!(self.phase, Phase::Handshaking(_)) {
+            self.handshake.abandon();
+        }
         self.phase = Phase::Failed(Failure { error: error.clone(), alert });
         self.place.lease.over();
         error

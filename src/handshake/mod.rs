@@ -181,6 +181,12 @@ impl Handshake {
         }
     }
 
+    /// The association ends before the handshake was complete: whatever step came last, it does not count.
+    pub(crate) fn abandon(&mut self) {
+        self.state = State::Failed;
+        self.outbox.effects.clear();
+    }
+
     /// Exports keying material of a completed handshake (RFC 5705, RFC 8446 §7.5).
     pub(crate) fn export(&self, label: &[u8], context: Option<&[u8]>, out: &mut [u8]) -> Result<(), Error> {
         match &self.state {

@@ -215,6 +215,24 @@ fn two_key_updates_in_one_epoch_are_fatal() {
     }
 }
 
+/// Handshake data that is left over when the keys change ends an association whose Finished has just verified: it never
+/// completed, and exports nothing. Found by fuzzing.
+#[test]
+fn a_handshake_that_fails_in_its_last_step_exports_nothing() {
+    let mut pair = Setup::new(ProtocolVersion::DTLS1_3).pair();
+    let hello = pair.up();
+    pair.give_server(&hello);
+    let flight = pair.down();
+    pair.give_client(&flight);
+    let finished = pair.up();
+    assert_eq!(sent(&mut pair, &[(2, key_update(2))]), Ok(()));
+    let excess = Err(PeerMisbehaved::ExcessHandshakeData.into());
+    assert_eq!(give(&mut pair.server, &finished[0], pair.now), excess);
+    let exported = pair.server.export_keying_material(b"EXPORTER-test", None, &mut [0; 32]);
+    assert_eq!(exported, Err(ApiMisuse::HandshakeNotComplete));
+    assert!(pair.server.negotiated().is_none());
+}
+
 /// RFC 9147 §6.1: epoch 2 ends with the handshake; its keys stay for the peer's Finished alone.
 #[test]
 fn a_key_update_in_the_handshakes_epoch_is_fatal() {
