@@ -154,6 +154,7 @@ pub const UNIX_TIME: u64 = 1_800_000_000;
 
 thread_local! {
     static SECONDS: Cell<u64> = const { Cell::new(UNIX_TIME) };
+    static CLIENT_RANDOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     static SECRETS: RefCell<Vec<(String, Vec<u8>)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -177,7 +178,8 @@ impl TimeProvider for Clock {
 struct Log;
 
 impl KeyLog for Log {
-    fn log(&self, label: &str, _client_random: &[u8], secret: &[u8]) {
+    fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
+        CLIENT_RANDOM.with_borrow_mut(|random| *random = client_random.to_vec());
         SECRETS.with_borrow_mut(|secrets| secrets.push((label.to_owned(), secret.to_vec())));
     }
 }
@@ -185,6 +187,11 @@ impl KeyLog for Log {
 /// What has been logged under this label in this run.
 pub fn logged(label: &str) -> Option<Vec<u8>> {
     SECRETS.with_borrow(|secrets| secrets.iter().rfind(|(known, _)| known == label).map(|(_, secret)| secret.clone()))
+}
+
+/// The client's random, of the last secret that was logged.
+pub fn client_random() -> Vec<u8> {
+    CLIENT_RANDOM.with_borrow(Vec::clone)
 }
 
 // ---- sessions

@@ -4,4 +4,7 @@
 pub mod input;
 pub mod kinds;
 pub mod memory;
+pub mod play;
 pub mod provider;
+pub mod script;
+pub mod subject;
