@@ -49,6 +49,10 @@ impl Connection {
     }
 
     pub(super) fn end(&mut self, error: Error, reason: CloseReason) -> Error {
+        // What never leaves would have told the peer of the keys that come after it: an alert under those says nothing.
+        if let Some(unsent) = self.outgoing.first_unsent().filter(|epoch| self.records.overhead(*epoch).is_some()) {
+            self.conduct.write_epoch = self.conduct.write_epoch.min(unsent);
+        }
         self.outgoing.begin();
         self.timer.stop();
         self.acks.on_flight_sent();

@@ -20,6 +20,8 @@ pub(crate) struct Outgoing {
     parts: Vec<Part>,
     /// What comes next; everything before it was sent or acknowledged.
     cursor: Position,
+    /// What begins here was never sent.
+    reached: Position,
     /// What the last record filled covered.
     filled: Range<Position>,
     sent: VecDeque<SentRecord>,
@@ -109,6 +111,7 @@ impl Outgoing {
         }
         self.filled = start..end;
         self.cursor = end;
+        self.reached = self.reached.max(end);
         Some(written)
     }
 
@@ -152,6 +155,12 @@ impl Outgoing {
     /// Whether nothing of the flight needs the peer's acknowledgement, also because there is no flight.
     pub(crate) fn is_acknowledged(&self) -> bool {
         self.parts.is_empty()
+    }
+
+    /// The epoch of what was not sent even once, if there is such.
+    pub(crate) fn first_unsent(&self) -> Option<Epoch> {
+        let (position, _) = self.next_gap(self.reached)?;
+        self.parts.get(position.part).map(|part| part.epoch)
     }
 
     /// Octets of messages kept.
