@@ -292,14 +292,18 @@ impl Connection {
     /// DTLS 1.2 and are the same in 1.3.
     ///
     /// # Errors
-    /// [`ApiMisuse::HandshakeNotComplete`]; [`ApiMisuse::ExporterUnavailable`] for a label that the protocol itself uses or
-    /// a 1.2 association without extended master secret (RFC 7627 §5.4); [`ApiMisuse::ExportTooLong`].
+    /// [`ApiMisuse::HandshakeNotComplete`]; [`ApiMisuse::Closed`] when the association has failed;
+    /// [`ApiMisuse::ExporterUnavailable`] for a label that the protocol itself uses or a 1.2 association without extended
+    /// master secret (RFC 7627 §5.4); [`ApiMisuse::ExportTooLong`].
     pub fn export_keying_material(
         &self,
         label: &[u8],
         context: Option<&[u8]>,
         out: &mut [u8],
     ) -> Result<(), ApiMisuse> {
+        if let Phase::Failed(_) = self.phase {
+            return Err(ApiMisuse::Closed);
+        }
         match self.handshake.export(label, context, out) {
             Ok(()) => Ok(()),
             Err(Error::ApiMisuse(misuse)) => Err(misuse),
@@ -359,7 +363,7 @@ impl Connection {
                     // under keys answers it.
                     self.acks.set_acks(Acks::Explicit);
                 }
-                Effect::Flight(end) => self.begin_flight(end),
+                Effect::Flight(end) => self.begin_flight(end, now),
                 Effect::Send { epoch, message } => self.outgoing.push_message(epoch, message),
                 Effect::SendChangeCipherSpec { epoch } => self.outgoing.push_change_cipher_spec(epoch),
                 Effect::InstallRead { epoch, keys } => self.install_read(epoch, &keys, now)?,
@@ -390,11 +394,15 @@ impl Connection {
         }
     }
 
-    fn begin_flight(&mut self, end: FlightEnd) {
+    fn begin_flight(&mut self, end: FlightEnd, now: Instant) {
         // In the handshake our flight answers what came and acknowledges it (RFC 9147 §7.1); later ones answer nothing.
         if let Phase::Handshaking(handshaking) = &mut self.phase {
             self.acks.on_flight_sent();
             handshaking.silence = Silence::NotAwaiting;
+            // What came answers our last one, if that was not told before: a round trip (RFC 9147 §5.8.2).
+            if !self.outgoing.is_acknowledged() {
+                self.timer.acknowledged(now);
+            }
         }
         self.outgoing.begin();
         self.timer.begin_flight();
