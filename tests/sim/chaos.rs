@@ -21,7 +21,7 @@ pub(crate) fn seeds(default: u64) -> std::ops::Range<u64> {
 }
 
 /// Loss, duplication and reordering as hard as any path is for long.
-fn storm() -> Weather {
+pub(crate) fn storm() -> Weather {
     Weather { jitter: Duration::from_millis(10), loss: 20, duplication: 10, reordering: 30, ..Weather::default() }
 }
 

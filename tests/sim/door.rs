@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
-use udtls::{Connection, ConnectionHandle, CookieKeys, Endpoint, EndpointConfig, ServerConfig, Verdict};
+use udtls::{ConfigError, Connection, ConnectionHandle, CookieKeys, Endpoint, EndpointConfig, ServerConfig, Verdict};
 
 /// An endpoint with one client to come.
 pub(crate) struct Door {
     endpoint: Endpoint,
     handle: Option<ConnectionHandle>,
+    /// How often no association could be made for a client that had shown its cookie.
+    pub(crate) refused: usize,
 }
 
 /// What became of a datagram.
@@ -36,12 +38,17 @@ impl From {
     }
 }
 
+/// An endpoint, for clients if there is a configuration for them.
+pub(crate) fn endpoint(server: Option<Arc<ServerConfig>>, now: Instant) -> Result<Endpoint, ConfigError> {
+    let mut endpoint = EndpointConfig::new();
+    // Cookies by the fixed time of the configuration: the same octets in every run.
+    endpoint.set_cookie_keys(CookieKeys::derive(&[0x5A; 32], now).expect("a secret of some length"));
+    Endpoint::new(endpoint, server, now)
+}
+
 impl Door {
-    pub(crate) fn new(config: Arc<ServerConfig>, now: Instant) -> Self {
-        let mut endpoint = EndpointConfig::new();
-        // Cookies by the fixed time of the configuration: the same octets in every run.
-        endpoint.set_cookie_keys(CookieKeys::derive(&[0x5A; 32], now).expect("a secret of some length"));
-        Self { endpoint: Endpoint::new(endpoint, Some(config), now).expect("an endpoint"), handle: None }
+    pub(crate) fn new(config: Arc<ServerConfig>, now: Instant) -> Result<Self, ConfigError> {
+        Ok(Self { endpoint: endpoint(Some(config), now)?, handle: None, refused: 0 })
     }
 
     pub(crate) fn handle(&mut self, now: Instant, from: From, datagram: &[u8]) -> Outcome {
@@ -50,7 +57,10 @@ impl Door {
         match self.endpoint.handle(now, from.address(), None, datagram, &mut reply) {
             Verdict::Reply(len) => Outcome::Reply(reply[..len].to_vec()),
             Verdict::Incoming(incoming) => {
-                let (handle, connection) = self.endpoint.accept(*incoming, None, now).expect("its own client");
+                let Ok((handle, connection)) = self.endpoint.accept(*incoming, None, now) else {
+                    self.refused += 1;
+                    return Outcome::Dropped;
+                };
                 self.handle = Some(handle);
                 Outcome::Begins(Box::new(connection))
             }

@@ -1,5 +1,6 @@
 //! The kinds of handshakes: every scenario is written once and run for all of them. [`SHAPES`] is the one list to extend.
 
+use crate::keys::Log;
 use crate::pki::{Chain, FixedTime, Identity};
 use crate::provider::{End, provider, reseed};
 use crate::sessions::{resume, want_tickets};
@@ -222,7 +223,7 @@ impl Kind {
             client.with_no_client_auth()
         };
         // What a feature could compress would change every figure.
-        client.set_cert_decompressors(Vec::new());
+        client.set_cert_decompressors(Vec::new()).set_key_log(Arc::new(Log));
         client.set_versions(&[version]).expect("a version");
         match shape {
             // The cheapest first, and the hybrid last unless it is what the handshake is about.
@@ -247,7 +248,7 @@ impl Kind {
         };
         let server = server.expect("client authentication").with_single_cert(servers.chain.clone(), servers.key());
         let mut server = server.expect("the server's certificate");
-        server.set_cert_decompressors(Vec::new());
+        server.set_cert_decompressors(Vec::new()).set_key_log(Arc::new(Log));
         server.set_versions(&[version]).expect("a version");
         let group = match shape {
             Shape::Retry => NamedGroup::SECP256R1,

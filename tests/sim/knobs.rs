@@ -1,46 +1,152 @@
 //! What the network can do besides: to single records, messages and octets, to one direction, to the path while it is in
 //! use, and to the clocks (RFC 9147 §4.4, §4.5.2, §5.8).
 
-use crate::kinds;
+use crate::keys::{Content, contents};
+use crate::kinds::{self, Shape};
 use crate::ladder::{What, split_records};
 use crate::loss::{SEED, Tally};
-use crate::network::{Fault, Network, Weather};
+use crate::network::{Act, Fault, Network, Weather};
 use crate::pair::{PATIENCE, Pair, Stop, check, prove, prove_handshake};
+use crate::patterns::{A_BIT, A_TIMEOUT, AN_ANSWER, LATE};
 use crate::provider::End;
 use std::time::Duration;
+use udtls::ProtocolVersion;
 
 /// The datagrams of a run to which nothing happens.
-fn clean_datagrams(kind: &'static kinds::Kind) -> Vec<Vec<u8>> {
+pub(crate) fn clean_datagrams(kind: &'static kinds::Kind) -> Vec<Vec<u8>> {
     let mut pair = Pair::new(kind, SEED, Network::with_faults(&[]));
     prove_handshake(&mut pair);
     let rungs = std::mem::take(&mut pair.network.ladder.rungs);
     rungs.into_iter().filter(|rung| rung.what == What::Sent).map(|rung| rung.datagram).collect()
 }
 
+/// What may happen to a record or a message, and not to the rest of its datagram.
+const ACTS: [(&str, Act); 5] = [
+    ("lost", Act::Lose),
+    ("twice", Act::Duplicate(AN_ANSWER)),
+    ("overtaken", Act::Delay(A_BIT)),
+    ("late", Act::Delay(A_TIMEOUT)),
+    ("very late", Act::Delay(LATE)),
+];
+
 #[test]
-fn every_record_is_cut_out_of_its_datagram() {
+fn every_record_is_lost_repeated_and_overtaken_alone() {
     kinds::for_all(|kind| {
-        let mut tally = Tally::default();
-        for (ordinal, datagram) in clean_datagrams(kind).iter().enumerate() {
-            for place in 0..split_records(datagram).len() {
-                tally.attempt(|| prove(kind, SEED, Network::with_faults(&[Fault::LoseRecord(ordinal, place)])));
+        let datagrams = clean_datagrams(kind);
+        for (name, act) in ACTS {
+            let mut tally = Tally::default();
+            for (ordinal, datagram) in datagrams.iter().enumerate() {
+                for place in 0..split_records(datagram).len() {
+                    let fault = Fault::Record(ordinal, place, act);
+                    tally.attempt(|| prove(kind, SEED, Network::with_faults(&[fault])));
+                }
+            }
+            tally.check(kind, &format!("one record {name}"));
+        }
+    });
+}
+
+/// The handshake messages of a run to which nothing happens, in plaintext and under keys, and how many ACKs each end sends.
+fn clean_messages(kind: &'static kinds::Kind) -> (Vec<u8>, [usize; 2]) {
+    let mut pair = Pair::new(kind, SEED, Network::with_faults(&[]));
+    prove_handshake(&mut pair);
+    let (mut messages, mut acks) = (Vec::new(), [0; 2]);
+    for rung in pair.network.ladder.rungs.iter().filter(|rung| rung.what == What::Sent) {
+        for record in split_records(&rung.datagram) {
+            for content in contents(rung.from, record) {
+                match content {
+                    Content::Message(message, _) => messages.push(message),
+                    Content::Ack => acks[rung.from as usize] += 1,
+                    _ => {}
+                }
             }
         }
-        tally.check(kind, "one record lost");
+    }
+    messages.sort_unstable();
+    messages.dedup();
+    (messages, acks)
+}
+
+#[test]
+fn the_network_sees_every_message_of_every_handshake() {
+    for kind in kinds::plain() {
+        // Under keys in 1.3 from EncryptedExtensions on; in 1.2 but Finished.
+        let expected: &[u8] = match kind.version {
+            ProtocolVersion::DTLS1_3 => &[1, 2, 8, 11, 15, 20],
+            _ => &[1, 2, 11, 12, 14, 16, 20],
+        };
+        let (messages, acks) = clean_messages(kind);
+        assert_eq!(messages, expected, "{kind}");
+        assert_eq!(acks, if kind.version == ProtocolVersion::DTLS1_3 { [0, 1] } else { [0, 0] }, "{kind}");
+    }
+}
+
+#[test]
+fn every_message_is_lost_repeated_and_overtaken_again_and_again() {
+    kinds::for_each(&kinds::with_cookies(), |kind| {
+        let (messages, _) = clean_messages(kind);
+        for (name, act) in ACTS {
+            let mut tally = Tally::default();
+            for message in &messages {
+                for times in 1..=3 {
+                    let fault = Fault::Message(*message, times, act);
+                    tally.attempt(|| prove(kind, SEED, Network::with_faults(&[fault])));
+                }
+            }
+            tally.check(kind, &format!("one message {name}"));
+        }
     });
 }
 
 #[test]
-fn every_plaintext_message_is_lost_again_and_again() {
-    kinds::for_all(|kind| {
+fn every_two_messages_are_lost() {
+    kinds::for_each(&kinds::with_cookies(), |kind| {
+        let (messages, _) = clean_messages(kind);
         let mut tally = Tally::default();
-        // ClientHello to ClientKeyExchange, as far as each version has them in plaintext.
-        for message in [1, 2, 11, 12, 13, 14, 15, 16] {
-            for times in 1..=3 {
-                tally.attempt(|| prove(kind, SEED, Network::with_faults(&[Fault::LoseMessage(message, times)])));
+        for (place, first) in messages.iter().enumerate() {
+            for second in &messages[place + 1..] {
+                for times in [(1, 1), (1, 2), (2, 1)] {
+                    let faults =
+                        [Fault::Message(*first, times.0, Act::Lose), Fault::Message(*second, times.1, Act::Lose)];
+                    tally.attempt(|| prove(kind, SEED, Network::with_faults(&faults)));
+                }
             }
         }
-        tally.check(kind, "one message lost");
+        tally.check(kind, "two messages lost");
+    });
+}
+
+/// Tickets, which come last, in order, again, late, damaged and not at all; and every ACK of a handshake, alone and with the
+/// tickets.
+#[test]
+fn tickets_and_acks_are_lost_repeated_overtaken_and_damaged() {
+    const TICKET: u8 = 4;
+    let acts: Vec<_> = ACTS.into_iter().chain([("damaged", Act::Corrupt)]).collect();
+    let new: Vec<_> = kinds::all().iter().filter(|kind| kind.version == ProtocolVersion::DTLS1_3).collect();
+    kinds::for_each(&new, |kind| {
+        let (messages, acks) = clean_messages(kind);
+        let mut tally = Tally::default();
+        let mut faults: Vec<_> = acts.iter().map(|(_, act)| vec![Fault::Message(TICKET, 1, *act)]).collect();
+        if !messages.contains(&TICKET) {
+            faults.clear();
+        }
+        for end in End::BOTH {
+            // Some more, for what is sent again is acknowledged again.
+            for ack in 0..acks[end as usize] + 2 {
+                for (_, act) in &acts {
+                    faults.push(vec![Fault::Ack(end, ack, *act)]);
+                    let tickets = acts.iter().map(|(_, other)| Fault::Message(TICKET, 1, *other));
+                    faults.extend(
+                        tickets.filter(|_| messages.contains(&TICKET)).map(|f| vec![Fault::Ack(end, ack, *act), f]),
+                    );
+                }
+            }
+        }
+        for faults in faults {
+            tally.attempt(|| prove(kind, SEED, Network::with_faults(&faults)));
+        }
+        tally.check(kind, "tickets and ACKs");
+        assert_eq!(messages.contains(&TICKET), kind.shape == Shape::Resumed, "{kind}");
     });
 }
 

@@ -1,5 +1,6 @@
 //! What was sent, lost and received, in the order of virtual time: compared when a run is repeated, printed when one fails.
 
+use crate::keys::{Content, contents};
 use crate::provider::End;
 use std::fmt;
 use std::time::Duration;
@@ -49,7 +50,7 @@ impl fmt::Display for Ladder {
             };
             let ordinal = rung.ordinal.map_or_else(|| "noise".into(), |n| format!("#{n}"));
             let (ms, len) = (rung.at.as_secs_f64() * 1e3, rung.datagram.len());
-            writeln!(f, "{ms:>14.6} {arrow} {ordinal:>5} {len:>5} B  {}", describe(&rung.datagram))?;
+            writeln!(f, "{ms:>14.6} {arrow} {ordinal:>5} {len:>5} B  {}", describe(rung.from, &rung.datagram))?;
         }
         Ok(())
     }
@@ -85,20 +86,8 @@ pub(crate) fn split_records(datagram: &[u8]) -> Vec<&[u8]> {
     records
 }
 
-/// The types of the handshake messages in a plaintext record.
-pub(crate) fn plaintext_messages(record: &[u8]) -> Vec<u8> {
-    let Some(([22, _, _, 0, 0, ..], mut payload)) = record.split_at_checked(13) else { return Vec::new() };
-    let mut types = Vec::new();
-    while let Some((header, body)) = payload.split_at_checked(12) {
-        types.push(header[0]);
-        let len = header[9..12].iter().fold(0usize, |n, octet| n << 8 | usize::from(*octet));
-        payload = body.get(len..).unwrap_or_default();
-    }
-    types
-}
-
-/// The records of a datagram, as far as one sees them without keys.
-fn describe(datagram: &[u8]) -> String {
+/// The records of a datagram, as far as one sees them, with the keys of the run that was the thread's last.
+fn describe(from: End, datagram: &[u8]) -> String {
     let mut rest = datagram;
     let mut records = Vec::new();
     while let Some(first) = rest.first() {
@@ -107,13 +96,24 @@ fn describe(datagram: &[u8]) -> String {
             break;
         };
         records.push(match first {
-            0x20..=0x3F => format!("epoch ..{} protected", first & 0x03),
+            0x20..=0x3F => format!("epoch ..{} {}", first & 0x03, protected(from, record)),
             _ if record.len() < 13 => "(short)".into(),
             _ => describe_classic(record),
         });
         rest = after;
     }
     records.join(" | ")
+}
+
+fn protected(from: End, record: &[u8]) -> String {
+    let contents: Vec<_> = contents(from, record)
+        .into_iter()
+        .map(|content| match content {
+            Content::Message(message, at) => format!("{} {at}+", message_name(message)),
+            other => format!("{other:?}"),
+        })
+        .collect();
+    if contents.is_empty() { "protected".into() } else { contents.join(", ") }
 }
 
 fn describe_classic(record: &[u8]) -> String {
@@ -146,12 +146,16 @@ fn message_name(message_type: u8) -> String {
         1 => "ClientHello".into(),
         2 => "ServerHello".into(),
         3 => "HelloVerifyRequest".into(),
+        4 => "NewSessionTicket".into(),
+        8 => "EncryptedExtensions".into(),
         11 => "Certificate".into(),
         12 => "ServerKeyExchange".into(),
         13 => "CertificateRequest".into(),
         14 => "ServerHelloDone".into(),
         15 => "CertificateVerify".into(),
         16 => "ClientKeyExchange".into(),
+        20 => "Finished".into(),
+        24 => "KeyUpdate".into(),
         other => format!("message {other}"),
     }
 }

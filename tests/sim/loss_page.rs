@@ -10,6 +10,7 @@
 
 mod door;
 mod exchange;
+mod keys;
 mod kinds;
 mod ladder;
 mod network;

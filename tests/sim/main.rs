@@ -1,4 +1,4 @@
-//! Two associations over a network of virtual time: loss, duplication, reordering and noise, from a seed.
+//! Two associations, or many, over a network of virtual time: loss, duplication, reordering and noise, from a seed.
 //!
 //! A failure prints the seed, what the network was told to do and a ladder of every datagram. The environment replays it:
 //! `UDTLS_SIM_SEED=7 cargo test --test sim` runs the random scenarios with that seed alone, `UDTLS_SIM_RUNS=1000` runs
@@ -10,14 +10,19 @@ mod attacker;
 mod bad_input;
 mod chaos;
 mod close;
+mod crowd;
 mod data;
 mod door;
 mod exchange;
+mod failing;
+mod failing_parts;
 mod failure;
+mod keys;
 mod kinds;
 mod knobs;
 mod ladder;
 mod loss;
+mod many;
 mod network;
 mod noise;
 mod order;
@@ -30,3 +35,4 @@ mod provider;
 mod recovery;
 mod sessions;
 mod tally;
+mod timers;

@@ -1,7 +1,8 @@
 //! The path between two ends: what it does to the datagrams it is told to, and, in bad weather, to any.
 
 use crate::door::From;
-use crate::ladder::{Ladder, Rung, What, plaintext_messages, split_records};
+use crate::keys::{Content, contents};
+use crate::ladder::{Ladder, Rung, What, split_records};
 use crate::provider::End;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -59,14 +60,28 @@ pub(crate) enum Fault {
     LoseOf(usize, usize),
     /// It comes from another address than its sender's.
     Rewrite(usize),
-    /// One record of it, by its place in the datagram, is cut out.
-    LoseRecord(usize, usize),
-    /// A bit of this octet falls over.
+    /// One record of it, by its place in the datagram.
+    Record(usize, usize, Act),
+    /// A bit of this octet falls over, another one in each octet.
     Corrupt(usize, usize),
     /// So many octets are left.
     Truncate(usize, usize),
-    /// Every record with a fragment of this plaintext handshake message, the first so many times that it is sent.
-    LoseMessage(u8, usize),
+    /// Every record with a part of this handshake message, in plaintext or under keys, the first so many times that it is sent.
+    Message(u8, usize, Act),
+    /// The ACK that one end sends at this place among its ACKs.
+    Ack(End, usize, Act),
+}
+
+/// What happens to a record, which leaves the others of its datagram alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    Lose,
+    /// It comes again, alone, so much later.
+    Duplicate(Duration),
+    /// It comes alone, so much later.
+    Delay(Duration),
+    /// A bit in its middle falls over.
+    Corrupt,
 }
 
 /// Datagrams on their way, in virtual time.
@@ -83,8 +98,10 @@ pub(crate) struct Network {
     pub(crate) sent: usize,
     /// The lengths of the bursts sent so far: what one end had to say when it was asked.
     pub(crate) bursts: Vec<usize>,
-    /// How often a plaintext handshake message was sent.
+    /// How often a handshake message was sent, as far as anybody has asked for that.
     messages: BTreeMap<u8, usize>,
+    /// ACKs sent, likewise.
+    acks: [usize; 2],
 }
 
 #[derive(Clone)]
@@ -117,6 +134,7 @@ impl Network {
             sent: 0,
             bursts: Vec::new(),
             messages: BTreeMap::new(),
+            acks: [0; 2],
         }
     }
 
@@ -203,7 +221,8 @@ impl Network {
         if self.chance(weather.duplication) {
             copies.push(self.up_to(2 * weather.latency));
         }
-        let altered = self.alter(weather, ordinal, &datagram);
+        let (rest, alone) = self.act(from, ordinal, &datagram);
+        let altered = self.alter(weather, ordinal, rest);
         if altered != datagram {
             self.log(now, from, Some(ordinal), What::Altered, &altered);
         }
@@ -211,64 +230,88 @@ impl Network {
         let source = if rewritten { From::Elsewhere } else { From::TheClient };
         let flying = |datagram: &[u8]| Flying { from, source, ordinal: Some(ordinal), datagram: datagram.to_vec() };
         let first = (arrival, flying(&altered));
+        let alone = alone.iter().map(|(later, record)| (arrival + *later, flying(record)));
         // A copy is of what was sent: faults happen on the way.
-        std::iter::once(first).chain(copies.into_iter().map(|later| (arrival + later, flying(&datagram)))).collect()
+        let copies = copies.into_iter().map(|later| (arrival + later, flying(&datagram)));
+        std::iter::once(first).chain(alone).chain(copies).collect()
     }
 
     /// Corruption spares plaintext: UDP's checksum is all that protects it, and no handshake survives another random.
-    fn alter(&mut self, weather: Weather, ordinal: usize, datagram: &[u8]) -> Vec<u8> {
-        let mut altered = self.alter_as_told(ordinal, datagram);
-        let protected = !matches!(datagram, [20..=26, _, _, 0, 0, ..]);
-        if protected && self.chance(weather.corruption) {
-            let at = self.below(altered.len());
-            altered[at] ^= 1 << self.below(8);
-        }
-        if self.chance(weather.truncation) {
-            altered.truncate(self.below(datagram.len()));
-        }
-        altered
-    }
-
-    fn alter_as_told(&mut self, ordinal: usize, datagram: &[u8]) -> Vec<u8> {
-        let mut records = split_records(datagram);
-        let mut sent: Vec<u8> = records.iter().flat_map(|record| plaintext_messages(record)).collect();
-        sent.sort_unstable();
-        sent.dedup();
-        for message in sent {
-            let count = self.messages.entry(message).or_default();
-            *count += 1;
-            let times = *count;
-            let lost =
-                |fault: &Fault| matches!(fault, Fault::LoseMessage(which, n) if *which == message && times <= *n);
-            if self.faults.iter().any(lost) {
-                records.retain(|record| !plaintext_messages(record).contains(&message));
-            }
-        }
-        let mut cut: Vec<_> = self
-            .faults
-            .iter()
-            .filter_map(|fault| match fault {
-                Fault::LoseRecord(which, place) if *which == ordinal => Some(*place),
-                _ => None,
-            })
-            .collect();
-        cut.sort_unstable();
-        for place in cut.into_iter().rev().filter(|place| *place < records.len()).collect::<Vec<_>>() {
-            records.remove(place);
-        }
-        let mut altered = records.concat();
+    fn alter(&mut self, weather: Weather, ordinal: usize, datagram: Vec<u8>) -> Vec<u8> {
+        let mut altered = datagram;
         for fault in &self.faults {
             match fault {
                 Fault::Corrupt(which, at) if *which == ordinal => {
                     if let Some(octet) = altered.get_mut(*at) {
-                        *octet ^= 0x10;
+                        *octet ^= 1 << (at % 8);
                     }
                 }
                 Fault::Truncate(which, len) if *which == ordinal => altered.truncate(*len),
                 _ => {}
             }
         }
+        let protected = !matches!(altered[..], [20..=26, _, _, 0, 0, ..]);
+        if protected && self.chance(weather.corruption) && !altered.is_empty() {
+            let at = self.below(altered.len());
+            altered[at] ^= 1 << self.below(8);
+        }
+        if self.chance(weather.truncation) {
+            let len = self.below(altered.len());
+            altered.truncate(len);
+        }
         altered
+    }
+
+    /// What is left of a datagram when single records are taken out of it, and those that come alone, how much later.
+    fn act(&mut self, from: End, ordinal: usize, datagram: &[u8]) -> (Vec<u8>, Vec<(Duration, Vec<u8>)>) {
+        let of_records = |fault: &Fault| matches!(fault, Fault::Record(..) | Fault::Message(..) | Fault::Ack(..));
+        let (mut rest, mut alone) = (Vec::new(), Vec::new());
+        if !self.faults.iter().any(of_records) {
+            return (datagram.to_vec(), alone);
+        }
+        for (place, record) in split_records(datagram).into_iter().enumerate() {
+            let contents = contents(from, record);
+            self.count(from, &contents);
+            let mut record = Some(record.to_vec());
+            let hits = |fault: &&Fault| match fault {
+                Fault::Record(which, at, _) => (*which, *at) == (ordinal, place),
+                Fault::Message(message, times, _) => {
+                    let holds =
+                        contents.iter().any(|content| matches!(content, Content::Message(m, _) if m == message));
+                    holds && self.messages.get(message).is_some_and(|sent| sent <= times)
+                }
+                Fault::Ack(end, at, _) => {
+                    *end == from && contents.contains(&Content::Ack) && self.acks[from as usize] == at + 1
+                }
+                _ => false,
+            };
+            for fault in self.faults.iter().filter(hits) {
+                let (Fault::Record(.., act) | Fault::Message(.., act) | Fault::Ack(.., act)) = fault else { continue };
+                match (act, &mut record) {
+                    (Act::Lose, _) => record = None,
+                    (Act::Duplicate(later), Some(record)) => alone.push((*later, record.clone())),
+                    (Act::Delay(later), held @ Some(_)) => alone.extend(held.take().map(|record| (*later, record))),
+                    (Act::Corrupt, Some(record)) => {
+                        let middle = record.len() / 2;
+                        record[middle] ^= 0x10;
+                    }
+                    (_, None) => {}
+                }
+            }
+            rest.extend(record.into_iter().flatten());
+        }
+        (rest, alone)
+    }
+
+    /// A message is sent again when its beginning is.
+    fn count(&mut self, from: End, contents: &[Content]) {
+        for content in contents {
+            match content {
+                Content::Message(message, 0) => *self.messages.entry(*message).or_default() += 1,
+                Content::Ack => self.acks[from as usize] += 1,
+                _ => {}
+            }
+        }
     }
 
     /// When the next datagram arrives.

@@ -1,6 +1,7 @@
 //! Two associations and the network between them, driven through virtual time.
 
 use crate::door::{Door, From, Outcome};
+use crate::keys;
 use crate::kinds::Kind;
 use crate::network::{Fault, Network};
 use crate::pki::NAME;
@@ -8,7 +9,7 @@ use crate::provider::{End, reseed};
 use rustls::pki_types::ServerName;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
-use udtls::{Connection, Datagram, Error, Event, SendError};
+use udtls::{ConfigError, Connection, Datagram, Error, Event, SendError};
 
 /// Ends the test with all that is needed to repeat it, unless `holds`. What is said is put together only then.
 macro_rules! check {
@@ -63,7 +64,7 @@ pub(crate) struct Pair {
 }
 
 /// The origin of virtual time.
-static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+pub(crate) static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// A handshake that takes longer has failed: twelve retransmissions from one second on, capped at sixty, take 490 s.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
@@ -76,21 +77,28 @@ const MAX_EVENTS: usize = 20_000;
 
 impl Pair {
     pub(crate) fn new(kind: &'static Kind, seed: u64, network: Network) -> Self {
+        Self::attempt(kind, seed, network).expect("two ends")
+    }
+
+    /// The same, with whatever keeps an end from being made.
+    pub(crate) fn attempt(kind: &'static Kind, seed: u64, network: Network) -> Result<Self, ConfigError> {
         reseed(seed);
+        keys::forget();
         let now = *ORIGIN;
         let name = ServerName::try_from(NAME).expect("a valid name");
-        let client = Connection::client(kind.client.clone(), Some(name), now).expect("a client");
-        let server = Connection::server(kind.server.clone(), now).expect("a server");
+        let client = Connection::client(kind.client.clone(), Some(name), now)?;
+        let server = Connection::server(kind.server.clone(), now)?;
+        let door = if kind.shape.has_cookie() { Some(Door::new(kind.server.clone(), now)?) } else { None };
         let faults = network.faults.clone();
-        Self {
+        Ok(Self {
             run: Run { kind, seed },
             client: Side::new(client),
             server: Side::new(server),
             network,
             now: Duration::ZERO,
-            door: kind.shape.has_cookie().then(|| Door::new(kind.server.clone(), now)),
+            door,
             faults,
-        }
+        })
     }
 
     /// A pair whose handshake is complete, over a path on which nothing happens.
@@ -107,6 +115,11 @@ impl Pair {
             End::Client => &mut self.client,
             End::Server => &mut self.server,
         }
+    }
+
+    /// Clients that the endpoint could not make an association for.
+    pub(crate) fn refused_clients(&self) -> usize {
+        self.door.as_ref().map_or(0, |door| door.refused)
     }
 
     /// The time as an end sees it whose clock is right.
@@ -193,14 +206,10 @@ impl Pair {
     /// What an end has to say.
     pub(crate) fn poll_transmit(&mut self, end: End) -> Vec<Vec<u8>> {
         let now = self.instant_of(end);
-        let mut out = [0; 2048];
-        let mut burst = Vec::new();
-        while let Some(len) = self.side(end).connection.poll_transmit(now, &mut out).expect("a buffer that suffices") {
-            let mtu = self.side(end).connection.mtu();
-            check!(self, len > 0 && len <= mtu, "a datagram is as long as the MTU at most");
-            burst.push(out[..len].to_vec());
-            check!(self, burst.len() < 200, "a flight ends");
-        }
+        let burst = self.side(end).poll_transmit(now);
+        let mtu = self.side(end).connection.mtu();
+        let fit = burst.iter().all(|datagram| !datagram.is_empty() && datagram.len() <= mtu);
+        check!(self, fit, "a datagram is as long as the MTU at most");
         burst
     }
 
@@ -214,7 +223,7 @@ impl Pair {
     }
 
     /// Gives a datagram to an end.
-    pub(crate) fn deliver(&mut self, to: End, mut bytes: Vec<u8>) {
+    pub(crate) fn deliver(&mut self, to: End, bytes: Vec<u8>) {
         let (now, at) = (self.instant_of(to), self.now);
         if let (End::Server, Some(door)) = (to, &mut self.door) {
             match door.handle(now, From::TheClient, &bytes) {
@@ -227,22 +236,7 @@ impl Pair {
                 Outcome::ForConnection => {}
             }
         }
-        let side = self.side(to);
-        let mut datagram = Datagram::new(&mut bytes);
-        loop {
-            match side.connection.receive(now, &mut datagram) {
-                Ok(Some(mut data)) => side.delivered.push(data.payload().to_vec()),
-                Ok(None) => break,
-                Err(error) => {
-                    side.failure.get_or_insert(error);
-                    break;
-                }
-            }
-        }
-        side.drain_events();
-        if side.complete_at.is_none() && side.events.contains(&Event::HandshakeComplete) {
-            side.complete_at = Some(at);
-        }
+        self.side(to).receive(now, at, bytes);
         if let (End::Server, Some(door)) = (to, &mut self.door) {
             door.update(&mut self.server.connection);
         }
@@ -280,6 +274,16 @@ impl Pair {
         let agreed = [&self.client, &self.server].map(|side| side.connection.negotiated().map(|n| n.version()));
         check!(self, agreed == [version; 2], "both speak the version");
         self.check_exporters();
+    }
+
+    /// Both ends say the same of what they agreed on.
+    pub(crate) fn agreed(&self) -> bool {
+        let said = [&self.client, &self.server].map(|side| {
+            let negotiated = side.connection.negotiated()?;
+            let (version, suite) = (negotiated.version(), negotiated.cipher_suite());
+            Some((version, suite, negotiated.group(), negotiated.handshake_kind()))
+        });
+        said[0].is_some() && said[0] == said[1]
     }
 
     /// Both ends share their secrets.
@@ -329,7 +333,7 @@ impl Pair {
 }
 
 impl Side {
-    fn new(connection: Connection) -> Self {
+    pub(crate) fn new(connection: Connection) -> Self {
         Self {
             connection,
             delivered: Vec::new(),
@@ -338,6 +342,36 @@ impl Side {
             complete_at: None,
             ahead: Duration::ZERO,
         }
+    }
+
+    /// Takes a datagram, at an instant of its own clock and of virtual time.
+    pub(crate) fn receive(&mut self, now: Instant, at: Duration, mut bytes: Vec<u8>) {
+        let mut datagram = Datagram::new(&mut bytes);
+        loop {
+            match self.connection.receive(now, &mut datagram) {
+                Ok(Some(mut data)) => self.delivered.push(data.payload().to_vec()),
+                Ok(None) => break,
+                Err(error) => {
+                    self.failure.get_or_insert(error);
+                    break;
+                }
+            }
+        }
+        self.drain_events();
+        if self.complete_at.is_none() && self.events.contains(&Event::HandshakeComplete) {
+            self.complete_at = Some(at);
+        }
+    }
+
+    /// What it has to say.
+    pub(crate) fn poll_transmit(&mut self, now: Instant) -> Vec<Vec<u8>> {
+        let mut out = [0; 2048];
+        let mut burst = Vec::new();
+        while let Some(len) = self.connection.poll_transmit(now, &mut out).expect("a buffer that suffices") {
+            burst.push(out[..len].to_vec());
+            assert!(burst.len() < 200, "a flight ends");
+        }
+        burst
     }
 
     pub(crate) fn drain_events(&mut self) {
