@@ -292,18 +292,14 @@ impl Connection {
     /// DTLS 1.2 and are the same in 1.3.
     ///
     /// # Errors
-    /// [`ApiMisuse::HandshakeNotComplete`]; [`ApiMisuse::Closed`] when the association has failed;
-    /// [`ApiMisuse::ExporterUnavailable`] for a label that the protocol itself uses or a 1.2 association without extended
-    /// master secret (RFC 7627 §5.4); [`ApiMisuse::ExportTooLong`].
+    /// [`ApiMisuse::HandshakeNotComplete`]; [`ApiMisuse::ExporterUnavailable`] for a label that the protocol itself uses or
+    /// a 1.2 association without extended master secret (RFC 7627 §5.4); [`ApiMisuse::ExportTooLong`].
     pub fn export_keying_material(
         &self,
         label: &[u8],
         context: Option<&[u8]>,
         out: &mut [u8],
     ) -> Result<(), ApiMisuse> {
-        if let Phase::Failed(_) = self.phase {
-            return Err(ApiMisuse::Closed);
-        }
         match self.handshake.export(label, context, out) {
             Ok(()) => Ok(()),
             Err(Error::ApiMisuse(misuse)) => Err(misuse),
