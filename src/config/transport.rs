@@ -13,7 +13,7 @@ pub struct TransportConfig {
     timeouts: Timeouts,
     max_retransmissions: u32,
     timeout: TimeoutPolicy,
-    partial_acks: PartialAcks,
+    acknowledged: Acknowledged,
     plaintext_faults: PlaintextFaults,
     max_early_records: usize,
     max_handshake_message: usize,
@@ -44,6 +44,13 @@ pub enum TimeoutPolicy {
     Adaptive,
     /// From the initial timeout, with each flight and whenever one is acknowledged.
     Fixed,
+}
+
+/// How what we sent is acknowledged.
+#[derive(Clone, Copy, Debug)]
+struct Acknowledged {
+    partly: PartialAcks,
+    max_sent_records: usize,
 }
 
 /// How long is waited before a flight is sent again.
@@ -175,8 +182,21 @@ impl TransportConfig {
 
     /// When to send again what an ACK of part of a flight leaves open.
     pub fn set_partial_acks(&mut self, policy: PartialAcks) -> &mut Self {
-        self.partial_acks = policy;
+        self.acknowledged.partly = policy;
         self
+    }
+
+    /// How many records of a flight of ours are remembered by number, so that an ACK of them counts: the newest ones. What an
+    /// ACK says of others is lost, and their content is sent again. More are of use where flights take more records, with an
+    /// MTU of a few hundred octets and long chains of certificates. Default 32, as many as a usual ACK lists; less than 1
+    /// means 1.
+    pub fn set_max_sent_records(&mut self, records: usize) -> &mut Self {
+        self.acknowledged.max_sent_records = records.max(1);
+        self
+    }
+
+    pub(crate) const fn max_sent_records(&self) -> usize {
+        self.acknowledged.max_sent_records
     }
 
     /// What to do about malformed plaintext.
@@ -318,7 +338,7 @@ impl TransportConfig {
     }
 
     pub(crate) const fn partial_acks(&self) -> PartialAcks {
-        self.partial_acks
+        self.acknowledged.partly
     }
 
     pub(crate) const fn plaintext_faults(&self) -> PlaintextFaults {
@@ -351,7 +371,7 @@ impl Default for TransportConfig {
             timeouts: Timeouts { initial: InitialTimeout::Usual, max: Duration::from_secs(60) },
             max_retransmissions: 12,
             timeout: TimeoutPolicy::default(),
-            partial_acks: PartialAcks::default(),
+            acknowledged: Acknowledged { partly: PartialAcks::default(), max_sent_records: 32 },
             plaintext_faults: PlaintextFaults::default(),
             max_early_records: 16 * 1024,
             max_handshake_message: 64 * 1024,

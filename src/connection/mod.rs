@@ -249,7 +249,7 @@ impl Connection {
         Self {
             records,
             handshake,
-            outgoing: Outgoing::default(),
+            outgoing: Outgoing::new(transport.max_sent_records()),
             incoming: Incoming::new(limits),
             acks: AckSender::new(),
             timer: RetransmitTimer::new(knobs),

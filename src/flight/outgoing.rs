@@ -15,8 +15,10 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 /// The current flight.
-#[derive(Default)]
 pub(crate) struct Outgoing {
+    /// How many records are remembered: a peer that acknowledges later than that has the content sent again, which is all
+    /// that is lost.
+    max_sent: usize,
     parts: Vec<Part>,
     /// What comes next; everything before it was sent or acknowledged.
     cursor: Position,
@@ -48,9 +50,15 @@ pub(crate) enum Acknowledged {
 }
 
 impl Outgoing {
+    /// No flight; of those to come so many records are remembered.
+    pub(crate) fn new(max_sent: usize) -> Self {
+        let start = Position::default();
+        Self { max_sent, parts: Vec::new(), cursor: start, filled: start..start, sent: VecDeque::new() }
+    }
+
     /// Begins a new flight: the old one, and what its records carried, is forgotten (RFC 9147 §5.8.1, PREPARING).
     pub(crate) fn begin(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.max_sent);
     }
 
     /// Appends a handshake message, to be sent in `epoch` and in no other however often it is sent.
@@ -117,7 +125,7 @@ impl Outgoing {
 
     /// Remembers that the last record filled was sent as `number`.
     pub(crate) fn sent(&mut self, number: RecordNumber) {
-        if self.sent.len() >= MAX_SENT_RECORDS {
+        if self.sent.len() >= self.max_sent {
             self.sent.pop_front();
         }
         self.sent.push_back(SentRecord { number, covered: self.filled.clone() });
@@ -144,7 +152,7 @@ impl Outgoing {
     /// The peer's next flight arrived, which acknowledges this one (RFC 9147 §7.1), or no answer is expected any more:
     /// the flight is forgotten.
     pub(crate) fn acknowledge_all(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.max_sent);
     }
 
     /// Begins to send the flight again, without what was acknowledged (RFC 9147 §5.8.1).
@@ -272,7 +280,3 @@ fn write_change_cipher_spec(room: &mut [u8]) -> Option<Written> {
     *room.first_mut()? = 1;
     Some(Written { written: 1, units: 1 })
 }
-
-/// Records whose content is remembered: as many as an ACK of ours lists. A peer that acknowledges later than that has
-/// the content sent again, which is all that is lost.
-const MAX_SENT_RECORDS: usize = 32;

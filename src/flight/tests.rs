@@ -67,8 +67,11 @@ fn fragments(record: &[u8]) -> Vec<FragmentHeader> {
     std::iter::from_fn(|| (!reader.is_empty()).then(|| Fragment::read(&mut reader).unwrap().header)).collect()
 }
 
+/// As by default.
+const MAX_SENT_RECORDS: usize = 32;
+
 fn flight_of(lengths: &[usize]) -> Outgoing {
-    let mut outgoing = Outgoing::default();
+    let mut outgoing = Outgoing::new(MAX_SENT_RECORDS);
     outgoing.begin();
     for (seq, len) in lengths.iter().enumerate() {
         outgoing.push_message(KEYS, message(seq as u16, *len));
@@ -119,6 +122,20 @@ fn every_room_carries_the_flight_filled_to_the_last_octet() {
 }
 
 #[test]
+fn as_many_records_are_remembered_as_it_is_told() {
+    for (max_sent, acknowledged) in [(1, 1), (4, 4), (5, 5), (40, 5)] {
+        let mut outgoing = Outgoing::new(max_sent);
+        outgoing.begin();
+        outgoing.push_message(KEYS, message(0, 5));
+        let records = drain(&mut outgoing, 13, 0);
+        assert_eq!(records.len(), 5);
+        // One after the other, the oldest first: those that are forgotten say nothing.
+        let known = (0..5).map(|sequence| outgoing.acknowledge([number(sequence)]));
+        assert_eq!(known.filter(|known| *known != Acknowledged::Nothing).count(), acknowledged, "of {max_sent}");
+    }
+}
+
+#[test]
 fn rooms_too_small_are_left_alone() {
     let mut outgoing = flight_of(&[5]);
     assert_eq!(outgoing.next().unwrap().smallest, 13);
@@ -136,7 +153,7 @@ fn rooms_too_small_are_left_alone() {
 
 #[test]
 fn epochs_and_change_cipher_spec_end_a_record() {
-    let mut outgoing = Outgoing::default();
+    let mut outgoing = Outgoing::new(MAX_SENT_RECORDS);
     outgoing.push_message(Epoch(0), message(0, 5));
     outgoing.push_message(Epoch(0), message(1, 5));
     outgoing.push_change_cipher_spec(Epoch(0));
