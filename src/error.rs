@@ -55,6 +55,11 @@ pub enum Error {
     /// answers with this error inside a [`rustls::Error`], as `Err(Error::AnswerLater.into())` does, and
     /// [`Connection::pending`](crate::Connection::pending) says what it owes.
     AnswerLater,
+    /// Never ends an association. A certificate verifier of the application that finds fault with a chain, and would have the
+    /// handshake go on all the same, answers with this error inside a [`rustls::Error`], as
+    /// `Err(Error::AcceptedDespite(AlertDescription::UNKNOWN_CA).into())` does: with the alert that a refusal would have sent.
+    /// [`Negotiated::accepted_despite`](crate::Negotiated::accepted_despite) tells the application.
+    AcceptedDespite(AlertDescription),
     /// The call was wrong; the association is unharmed.
     ApiMisuse(ApiMisuse),
 }
@@ -303,11 +308,12 @@ impl Error {
             | Self::Replaced
             | Self::Evicted
             | Self::AnswerLater
+            | Self::AcceptedDespite(_)
             | Self::ApiMisuse(_) => return None,
         })
     }
 
-    /// What the application's own code said by one of rustls' errors, if it is one of the two things that it may say so.
+    /// What the application's own code said by one of rustls' errors, if it is one of the three things that it may say so.
     pub(crate) fn inside(error: &rustls::Error) -> Option<Self> {
         use rustls::CertificateError as C;
         let (rustls::Error::Other(OtherError(inner)) | rustls::Error::InvalidCertificate(C::Other(OtherError(inner)))) =
@@ -316,7 +322,7 @@ impl Error {
             return None;
         };
         match inner.downcast_ref()? {
-            own @ (Self::Application(_) | Self::AnswerLater) => Some(own.clone()),
+            own @ (Self::Application(_) | Self::AnswerLater | Self::AcceptedDespite(_)) => Some(own.clone()),
             _ => None,
         }
     }
@@ -438,6 +444,9 @@ impl fmt::Display for Error {
             Self::Replaced => f.write_str("another association with the same peer has replaced this one"),
             Self::Evicted => f.write_str("the handshake had to make way for others"),
             Self::AnswerLater => f.write_str("the answer will be given later"),
+            Self::AcceptedDespite(description) => {
+                write!(f, "accepted, though {description} would have been said of it")
+            }
             Self::ApiMisuse(misuse) => misuse.fmt(f),
         }
     }

@@ -5,13 +5,17 @@ mod common {
 }
 
 use common::ends::{client_config, deliver, drain, new_client, server_config};
-use rustls::pki_types::ServerName;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::time_provider::DefaultTimeProvider;
+use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use udtls::{
-    ClientConfig, ClientSessionStore, Connection, CookieKeys, Decision, Event, HandshakeKind, HelloRetryRequest,
-    Listener, NamedGroup, ProtocolVersion, ServerConfig, Session, Source,
+    AlertDescription, ClientConfig, ClientSessionStore, Connection, CookieKeys, Decision, Error, Event, HandshakeKind,
+    HelloRetryRequest, Listener, NamedGroup, Negotiated, ProtocolVersion, ServerConfig, Session, Source, Ticketer,
 };
 
 /// Passes datagrams until nobody has any.
@@ -39,6 +43,155 @@ fn handshake(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> (Handsha
     let kinds = [&client, &server].map(|end| end.negotiated().unwrap().handshake_kind());
     assert_eq!(kinds[0], kinds[1]);
     (kinds[0], events(&mut client))
+}
+
+/// Says the same of every chain.
+#[derive(Debug)]
+struct Judge(Result<(), Error>);
+
+impl Judge {
+    fn judge(&self) -> Result<(), rustls::Error> {
+        self.0.clone().map_err(Into::into)
+    }
+}
+
+impl ServerCertVerifier for Judge {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.judge().map(|()| ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        panic!("never called")
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        panic!("never called")
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
+    }
+}
+
+impl ClientCertVerifier for Judge {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        self.judge().map(|()| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        panic!("never called")
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        panic!("never called")
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
+    }
+}
+
+/// What both ends know of each other's certificate, and whether they resumed.
+type Outcome = (HandshakeKind, [Option<AlertDescription>; 2]);
+
+/// Both ends show certificates, and judge the other's as they are told; sessions live as long as `store` and `ticketer`.
+struct Mutual {
+    version: ProtocolVersion,
+    store: Arc<Octets>,
+    ticketer: Arc<Ticketer>,
+}
+
+impl Mutual {
+    fn new(version: ProtocolVersion) -> Self {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let ticketer = Ticketer::new(provider, Arc::new(DefaultTimeProvider)).unwrap();
+        Self { version, store: Arc::default(), ticketer: Arc::new(ticketer) }
+    }
+
+    fn handshake(&self, verdicts: [Result<(), Error>; 2], reverify: bool) -> Outcome {
+        let now = Instant::now();
+        let (certificate, key) = common::ends::identity();
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key));
+        let [client, server] = verdicts.map(|verdict| Arc::new(Judge(verdict)));
+        let client = ClientConfig::builder().dangerous().with_custom_certificate_verifier(client).unwrap();
+        let mut client = client.with_client_auth_cert(vec![certificate.clone()], key.clone_key()).unwrap();
+        client
+            .set_versions(&[self.version])
+            .unwrap()
+            .set_session_store(self.store.clone())
+            .set_session_context(b"same");
+        let server = ServerConfig::builder().with_client_cert_verifier(server).unwrap();
+        let mut server = server.with_single_cert(vec![certificate], key).unwrap();
+        server.set_ticketer(self.ticketer.clone()).set_session_context(b"same");
+        if reverify {
+            client.reverify_on_resumption();
+            server.reverify_on_resumption();
+        }
+        let mut client = new_client(&Arc::new(client), now);
+        let mut server = Connection::server(Arc::new(server), now).unwrap();
+        run(&mut client, &mut server, now);
+        let negotiated = [&client, &server].map(|end| end.negotiated().unwrap());
+        (negotiated[0].handshake_kind(), negotiated.map(Negotiated::accepted_despite))
+    }
+}
+
+/// As an OpenSSL that verifies without insisting remembers `verify_result`.
+#[test]
+fn what_was_wrong_with_a_certificate_is_remembered_in_the_session() {
+    let (expired, unknown) = (AlertDescription::CERTIFICATE_EXPIRED, AlertDescription::UNKNOWN_CA);
+    let despite = |fault| Err(Error::AcceptedDespite(fault));
+    for version in [ProtocolVersion::DTLS1_2, ProtocolVersion::DTLS1_3] {
+        let ends = Mutual::new(version);
+        let found = [despite(expired), despite(unknown)];
+        let remembered = [Some(expired), Some(unknown)];
+        assert_eq!(ends.handshake(found.clone(), false), (HandshakeKind::Full, remembered));
+        // Nobody is asked again, however often the session is resumed.
+        for _ in 0..3 {
+            assert_eq!(ends.handshake([Ok(()), Ok(())], false), (HandshakeKind::Resumed, remembered));
+        }
+        // Unless everybody is, and from then on that is what counts.
+        assert_eq!(ends.handshake([Ok(()), Ok(())], true), (HandshakeKind::Resumed, [None; 2]));
+        let after = ends.handshake([Ok(()), Ok(())], false);
+        assert_eq!((after.0, after.1[0]), (HandshakeKind::Resumed, None));
+        let again = ends.handshake(found, true);
+        assert_eq!(again, (HandshakeKind::Resumed, remembered));
+    }
 }
 
 /// A peer may send any number of tickets: they take no memory but the store's.

@@ -236,10 +236,8 @@ impl ClientConfig {
     ) -> Result<Judgement, Error> {
         let (chain, now) = (&peer.certificates, self.now());
         let judgement = self.identity.verify(chain, name, &peer.ocsp_response, now)?;
-        match Judgement::of(self.extensions.timestamp_check.check(chain, &peer.timestamps, now))? {
-            Judgement::Later => Ok(Judgement::Later),
-            Judgement::Accepted(_) => Ok(judgement),
-        }
+        let of_timestamps = Judgement::of(self.extensions.timestamp_check.check(chain, &peer.timestamps, now))?;
+        Ok(judgement.and(of_timestamps))
     }
 
     pub(crate) fn named_groups(&self) -> &[NamedGroup] {

@@ -3,9 +3,9 @@
 
 use crate::crypto::{self, prf::Derivation, secret::Secret};
 use crate::error::Error;
-use crate::verify::Fingerprint;
+use crate::verify::{Fault, Fingerprint};
 use crate::wire::{
-    CipherSuite, Malformed, NamedGroup, ProtocolVersion, SignatureScheme,
+    AlertDescription, CipherSuite, Malformed, NamedGroup, ProtocolVersion, SignatureScheme,
     codec::{Put, Reader},
 };
 use rustls::crypto::CryptoProvider;
@@ -70,11 +70,13 @@ pub(crate) struct PeerCredentials {
     pub(crate) ocsp_response: Arc<[u8]>,
     /// `SignedCertificateTimestampList`; empty if there was none (RFC 6962 §3.3).
     pub(crate) timestamps: Arc<[u8]>,
+    /// What is wrong with the certificates.
+    pub(crate) fault: Fault,
 }
 
 impl Default for PeerCredentials {
     fn default() -> Self {
-        Self { certificates: Arc::new([]), ocsp_response: Arc::new([]), timestamps: Arc::new([]) }
+        Self { certificates: Arc::new([]), ocsp_response: Arc::new([]), timestamps: Arc::new([]), fault: None }
     }
 }
 
@@ -173,6 +175,7 @@ impl SessionState {
         });
         out.put_vec::<3>(|out| out.put(&self.peer.ocsp_response));
         out.put_vec::<2>(|out| out.put(&self.peer.timestamps));
+        out.put_vec::<1>(|out| self.peer.fault.iter().for_each(|fault| out.put_u8(fault.0)));
         out.put(&self.context.0);
         out.put(&self.times.authenticated.to_be_bytes());
         out.put(&self.times.issued.to_be_bytes());
@@ -202,6 +205,7 @@ impl SessionState {
                 certificates: read_chain(r.vec24()?)?,
                 ocsp_response: r.vec24()?.into(),
                 timestamps: r.vec16()?.into(),
+                fault: r.vec8()?.first().copied().map(AlertDescription),
             },
             context: SessionContext(r.array()?),
             times: SessionTimes {
@@ -294,7 +298,7 @@ impl Session {
 }
 
 /// First octet of a session as octets; another one with each change of the format.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 const HANDLE_PSK: u8 = 1;
 const HANDLE_TICKET: u8 = 2;
 const HANDLE_ID: u8 = 3;
@@ -417,6 +421,7 @@ mod tests {
                 certificates: Arc::new([CertificateDer::from(vec![1, 2]), CertificateDer::from(vec![3])]),
                 ocsp_response: Arc::new([4, 5]),
                 timestamps: Arc::new([6]),
+                fault: Some(AlertDescription::UNKNOWN_CA),
             },
             context: SessionContext([9; 32]),
             times: SessionTimes { authenticated: 1, issued: 2, lifetime: 3 },

@@ -34,7 +34,10 @@ pub(super) enum Judged {
 impl UnjudgedChain {
     pub(super) fn judged(self, judgement: Judgement) -> Judged {
         match judgement {
-            Judgement::Accepted(verified) => Judged::Trusted(TrustedChain { peer: self.peer, verified }),
+            Judgement::Accepted(verified) => {
+                let peer = PeerCredentials { fault: verified.fault(), ..self.peer };
+                Judged::Trusted(TrustedChain { peer, verified })
+            }
             Judgement::Later => Judged::Later(self),
         }
     }
@@ -80,7 +83,8 @@ impl TrustedChain {
     ) -> Result<Judged, Error> {
         let certificates = chain.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
         let Staples { ocsp_response, timestamps } = staples;
-        let peer = PeerCredentials { certificates, ocsp_response: ocsp_response.into(), timestamps: timestamps.into() };
+        let (ocsp_response, timestamps) = (ocsp_response.into(), timestamps.into());
+        let peer = PeerCredentials { certificates, ocsp_response, timestamps, fault: None };
         Self::verify_again(peer, verify)
     }
 
@@ -91,6 +95,11 @@ impl TrustedChain {
     ) -> Result<Judged, Error> {
         let judgement = verify(&peer)?;
         Ok(UnjudgedChain { peer }.judged(judgement))
+    }
+
+    /// Of what is resumed, as it was judged now: that it is the peer's own was proven before.
+    pub(super) fn into_resumed(self) -> PeerCredentials {
+        self.peer
     }
 
     /// Reads a CertificateVerify by `signer` and checks it against the transcript before it (RFC 8446 §4.4.3).

@@ -154,7 +154,8 @@ impl Resumption {
 }
 
 impl AfterVerdict for Resumption {
-    fn trusted(self, _: TrustedChain, _: &mut Outbox) -> Result<State, Error> {
+    fn trusted(mut self, again: TrustedChain, _: &mut Outbox) -> Result<State, Error> {
+        self.session.peer = again.into_resumed();
         Ok(self.expect_finished())
     }
 

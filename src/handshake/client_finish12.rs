@@ -141,7 +141,8 @@ impl Resumed {
 }
 
 impl AfterVerdict for Resumed {
-    fn trusted(self, _: TrustedChain, out: &mut Outbox) -> Result<State, Error> {
+    fn trusted(mut self, again: TrustedChain, out: &mut Outbox) -> Result<State, Error> {
+        self.confirmation.negotiated.peer = again.into_resumed();
         self.confirmation.complete(self.finished, out)
     }
 

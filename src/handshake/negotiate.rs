@@ -8,7 +8,7 @@ use crate::crypto::{
 };
 use crate::error::{Error, PeerIncompatible, PeerMisbehaved};
 use crate::wire::{
-    CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme, SrtpProfile,
+    AlertDescription, CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme, SrtpProfile,
     enums::ExtensionType,
     extensions::{Extensions, KeyShareEntry, UNCOMPRESSED_POINT},
     hello::{ClientHello, NULL_COMPRESSION},
@@ -109,6 +109,13 @@ impl Negotiated {
     /// of the handshake in which the server was authenticated.
     pub fn signed_certificate_timestamps(&self) -> impl Iterator<Item = &[u8]> {
         timestamps(&self.peer.timestamps)
+    }
+
+    /// What the application's verifier found wrong with the peer's certificate when it let the handshake go on all the same
+    /// ([`Error::AcceptedDespite`]): the alert that a refusal would have sent. A session remembers it: after a resumption it is
+    /// that of the handshake in which the peer was authenticated, unless the certificate was judged again.
+    pub fn accepted_despite(&self) -> Option<AlertDescription> {
+        self.peer.fault
     }
 
     /// Whether the handshake resumed a session.

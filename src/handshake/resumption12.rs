@@ -264,7 +264,10 @@ impl Keeper {
                 out.push(Effect::SessionKept);
             }
             Kept::New { .. } | Kept::Nothing => {}
-            Kept::Again(session) => config.put_session(&server, *session),
+            Kept::Again(mut session) => {
+                session.state.peer = negotiated.peer.clone();
+                config.put_session(&server, *session);
+            }
         }
     }
 }

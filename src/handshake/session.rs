@@ -53,7 +53,7 @@ impl ResumableSession {
 
     /// Version, verifier, age, name and, if it is wanted, the certificate once more.
     fn check(
-        state: SessionState,
+        mut state: SessionState,
         config: &ServerConfig,
         version: ProtocolVersion,
         hello: &ClientHello<'_>,
@@ -67,10 +67,14 @@ impl ResumableSession {
             && state.times.are_good(config.now())
             && state.server_name.as_deref() == server_name(hello)
             && authenticated;
-        let trusted = certificates.is_empty()
-            || !config.reverifies_on_resumption()
-            || matches!(config.verify_client(certificates), Ok(Judgement::Accepted(_)));
-        (fits && trusted).then_some(Self(state))
+        if !fits {
+            return None;
+        }
+        if !certificates.is_empty() && config.reverifies_on_resumption() {
+            let Ok(Judgement::Accepted(verified)) = config.verify_client(certificates) else { return None };
+            state.peer.fault = verified.fault();
+        }
+        Some(Self(state))
     }
 
     pub(super) fn into_state(self) -> SessionState {
@@ -152,7 +156,7 @@ pub(super) fn times(config: &ServerConfig, authenticated: u64) -> Option<Session
 }
 
 /// First octet of a session at the server; another one with each change of the format.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// Octets of a session id: as many as fit (RFC 5246 §7.4.1.2).
 const SESSION_ID_LEN: usize = 32;

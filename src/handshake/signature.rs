@@ -112,8 +112,9 @@ impl Signing {
             Ok(signature) => Ok(Self::Done(signature)),
             Err(error) => match Error::inside(&error) {
                 Some(Error::AnswerLater) => Ok(Self::Later),
+                // A verifier's answer, and none of a key's.
+                Some(Error::AcceptedDespite(_)) | None => Err(Error::Signing),
                 Some(own) => Err(own),
-                None => Err(Error::Signing),
             },
         }
     }

@@ -8,6 +8,7 @@ mod fingerprint;
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
 
 use crate::error::Error;
+use crate::wire::AlertDescription;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
@@ -16,7 +17,18 @@ use std::sync::Arc;
 
 /// Proof that the policy accepts the peer's chain. Only this floor makes one.
 #[derive(Debug)]
-pub(crate) struct PeerVerified(());
+pub(crate) struct PeerVerified {
+    fault: Fault,
+}
+
+/// What the policy has found wrong with a chain that it accepts all the same: the alert of a refusal.
+pub(crate) type Fault = Option<AlertDescription>;
+
+impl PeerVerified {
+    pub(crate) const fn fault(&self) -> Fault {
+        self.fault
+    }
+}
 
 /// What came of judging a chain, where that is no refusal.
 #[derive(Debug)]
@@ -34,9 +46,20 @@ impl Judgement {
     /// [`Error::Certificate`] with the reason, or the alert that was chosen.
     pub(crate) fn of(verdict: Result<(), rustls::Error>) -> Result<Self, Error> {
         match verdict.map_err(certificate_error) {
-            Ok(()) => Ok(Self::Accepted(PeerVerified(()))),
+            Ok(()) => Ok(Self::Accepted(PeerVerified { fault: None })),
+            Err(Error::AcceptedDespite(fault)) => Ok(Self::Accepted(PeerVerified { fault: Some(fault) })),
             Err(Error::AnswerLater) => Ok(Self::Later),
             Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Both judgements in one: what one leaves open is open, and the first fault is the one.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (&self, &other) {
+            (Self::Later, _) => self,
+            (_, Self::Later) => other,
+            (Self::Accepted(PeerVerified { fault: None }), _) => other,
+            _ => self,
         }
     }
 }
@@ -151,7 +174,7 @@ impl ClientIdentity {
 }
 
 fn by_fingerprint(accepted: &[Fingerprint], end_entity: &CertificateDer<'_>) -> Result<Judgement, Error> {
-    fingerprint::verify(accepted, end_entity).map(|()| Judgement::Accepted(PeerVerified(())))
+    fingerprint::verify(accepted, end_entity).map(|()| Judgement::Accepted(PeerVerified { fault: None }))
 }
 
 fn split<'c, 'd>(chain: &'c [CertificateDer<'d>]) -> Result<(&'c CertificateDer<'d>, &'c [CertificateDer<'d>]), Error> {

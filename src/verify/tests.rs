@@ -234,6 +234,41 @@ fn a_verifier_may_answer_later() {
 }
 
 #[test]
+fn a_verifier_may_find_fault_and_accept() {
+    let chain = [CertificateDer::from(vec![1])];
+    let fault = AlertDescription::CERTIFICATE_EXPIRED;
+    let identity = ServerIdentity::Verifier(Arc::new(Refuses(Error::AcceptedDespite(fault).into())));
+    let Ok(Judgement::Accepted(verified)) = identity.verify(&chain, Some(&server_name(NAME)), &[], now()) else {
+        panic!("it is accepted")
+    };
+    assert_eq!(verified.fault(), Some(fault));
+    assert_eq!(Error::AcceptedDespite(fault).alert(), None);
+}
+
+#[test]
+fn two_judgements_are_one() {
+    let of = |verdict: Result<(), Error>| Judgement::of(verdict.map_err(Into::into)).unwrap();
+    let fine = || of(Ok(()));
+    let later = || of(Err(Error::AnswerLater));
+    let despite = |fault| of(Err(Error::AcceptedDespite(fault)));
+    let (a, b) = (AlertDescription::CERTIFICATE_EXPIRED, AlertDescription::UNKNOWN_CA);
+    let fault = |judgement: Judgement| match judgement {
+        Judgement::Accepted(verified) => verified.fault(),
+        Judgement::Later => panic!("a judgement"),
+    };
+    assert_eq!(fault(fine().and(fine())), None);
+    assert_eq!(fault(fine().and(despite(a))), Some(a));
+    assert_eq!(fault(despite(a).and(fine())), Some(a));
+    assert_eq!(fault(despite(a).and(despite(b))), Some(a));
+    for other in [fine(), later(), despite(a)] {
+        assert!(matches!(later().and(other), Judgement::Later));
+    }
+    for other in [fine(), despite(a)] {
+        assert!(matches!(other.and(later()), Judgement::Later));
+    }
+}
+
+#[test]
 fn a_verifier_s_own_reason_is_kept() {
     let error = refused(rustls::Error::General("the database is down".into()));
     assert!(error.to_string().contains("the database is down"), "{error}");

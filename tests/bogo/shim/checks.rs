@@ -2,8 +2,6 @@
 
 use crate::Failure;
 use crate::arguments::{Role, Settings};
-use crate::sessions::Kept;
-use crate::verification::Hook;
 use std::fmt::Debug;
 use udtls::{ClientHello, Direction, HandshakeKind, Negotiated, TracedMessage};
 
@@ -56,19 +54,13 @@ impl Offered {
     }
 }
 
-pub(crate) fn check(
-    settings: &Settings,
-    negotiated: &Negotiated,
-    hook: &Hook,
-    kept: &Kept,
-    offered: &Offered,
-) -> Result<(), Failure> {
+pub(crate) fn check(settings: &Settings, negotiated: &Negotiated, offered: &Offered) -> Result<(), Failure> {
     let expected = &settings.expected;
     let resumed = negotiated.handshake_kind() == HandshakeKind::Resumed;
     equal("resumption", resumed, expected.resumed)?;
-    let refused = kept.refused(negotiated, hook.refused());
     if expected.verify_result {
-        equal("verification refused", refused, settings.verification.refuse)?;
+        let despite = negotiated.accepted_despite().is_some();
+        equal("fault found by verification", despite, settings.verification.refuse)?;
     }
     if settings.role == Role::Client || settings.verification.certificate_required {
         equal("there is a peer certificate", !negotiated.peer_certificates().is_empty(), true)?;

@@ -172,7 +172,7 @@ impl Session<'_> {
     fn handshake_complete(&mut self) -> Result<(), Failure> {
         if let Some(negotiated) = self.connection.negotiated() {
             let offered = self.offered.lock().expect("nobody panics while holding it");
-            checks::check(self.settings, negotiated, &self.hook, self.kept, &offered)?;
+            checks::check(self.settings, negotiated, &offered)?;
         }
         let conduct = &self.settings.conduct;
         if conduct.export_len > 0 {

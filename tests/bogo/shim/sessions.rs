@@ -1,5 +1,4 @@
-//! What lasts from one connection to the next: a client's sessions, a server's tickets and cache, and what came of judging
-//! the peer.
+//! What lasts from one connection to the next: a client's sessions, a server's tickets and cache.
 
 use crate::Failure;
 use crate::arguments::{Role, Settings, TicketCallback};
@@ -7,7 +6,6 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache};
 use rustls::time_provider::DefaultTimeProvider;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use udtls::{
     ClientConfig, ClientSessionStore, HandshakeKind, Negotiated, ProtocolVersion, ServerConfig, Session, Ticketer,
@@ -18,8 +16,6 @@ pub(crate) struct Kept {
     store: Arc<Store>,
     ticketer: Arc<Ticketer>,
     cache: Arc<ServerSessionMemoryCache>,
-    /// Whether the peer of the last full handshake was found wanting.
-    refused: AtomicBool,
 }
 
 /// The newest session last. Whose they are does not matter: there is one runner.
@@ -101,7 +97,6 @@ impl Kept {
             store: Arc::default(),
             ticketer: Arc::new(Ticketer::new(provider, Arc::new(DefaultTimeProvider)).map_err(Failure::failed)?),
             cache: ServerSessionMemoryCache::new(16),
-            refused: AtomicBool::new(false),
         })
     }
 
@@ -132,17 +127,6 @@ impl Kept {
         }
         if settings.verification.on_resumption {
             config.reverify_on_resumption();
-        }
-    }
-
-    /// What became of the peer's certificate, in this handshake or in the one that the session comes from.
-    pub(crate) fn refused(&self, negotiated: &Negotiated, refused: bool) -> bool {
-        match negotiated.handshake_kind() {
-            HandshakeKind::Resumed => self.refused.load(Ordering::Relaxed) || refused,
-            _ => {
-                self.refused.store(refused, Ordering::Relaxed);
-                refused
-            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! The hook that judges the peer's certificate: it accepts any, or none, as the flags say, and remembers.
+//! The hook that judges the peer's certificate: it accepts any, or none, as the flags say.
 
 use crate::arguments::{OcspCallback, Role, Settings};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -7,7 +7,6 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use udtls::AlertDescription;
 
 #[derive(Debug)]
@@ -15,7 +14,6 @@ pub(crate) struct Hook {
     verdict: Verdict,
     certificate_required: bool,
     schemes: Vec<SignatureScheme>,
-    refused: AtomicBool,
     answers_later: bool,
 }
 
@@ -23,7 +21,7 @@ pub(crate) struct Hook {
 enum Verdict {
     Accept,
     /// The handshake goes on, and the application is told.
-    AcceptRefused,
+    AcceptDespite(AlertDescription),
     Refuse(AlertDescription),
 }
 
@@ -38,7 +36,7 @@ impl Hook {
         let verdict = match (verification.refuse, settings.role) {
             (false, Role::Client) if failing => Verdict::Refuse(AlertDescription::BAD_CERTIFICATE_STATUS_RESPONSE),
             (false, _) => Verdict::Accept,
-            (true, Role::Client) if !verification.verify_peer => Verdict::AcceptRefused,
+            (true, Role::Client) if !verification.verify_peer => Verdict::AcceptDespite(alert),
             (true, _) => Verdict::Refuse(alert),
         };
         let schemes = match verification.schemes.as_slice() {
@@ -49,14 +47,8 @@ impl Hook {
             verdict,
             certificate_required: verification.certificate_required,
             schemes,
-            refused: AtomicBool::new(false),
             answers_later: settings.conduct.answers_later,
         }
-    }
-
-    /// Whether a certificate was judged and found wanting.
-    pub(crate) fn refused(&self) -> bool {
-        self.refused.load(Ordering::Relaxed)
     }
 
     fn asked(&self) -> Result<(), Error> {
@@ -67,9 +59,9 @@ impl Hook {
     }
 
     pub(crate) fn judge(&self) -> Result<(), Error> {
-        self.refused.store(!matches!(self.verdict, Verdict::Accept), Ordering::Relaxed);
         match self.verdict {
-            Verdict::Accept | Verdict::AcceptRefused => Ok(()),
+            Verdict::Accept => Ok(()),
+            Verdict::AcceptDespite(alert) => Err(udtls::Error::AcceptedDespite(alert).into()),
             Verdict::Refuse(alert) => {
                 let reason = OtherError(Arc::new(udtls::Error::Application(alert)));
                 Err(Error::InvalidCertificate(CertificateError::Other(reason)))
