@@ -164,7 +164,8 @@ fn craft(suite: Suite13, seed: u8, flags: u8, sequence: u64, inner: &[u8]) -> Ve
     let mut nonce = keys.iv;
     nonce.iter_mut().skip(4).zip(sequence.to_be_bytes()).for_each(|(octet, s)| *octet ^= s);
     let mut sealed = inner.to_vec();
-    let tag = AeadKey::new(suite.aead, keys.key.as_ref()).unwrap().seal(nonce, &record, &mut sealed).unwrap();
+    let mut tag = [0; AeadAlgorithm::TAG_LEN];
+    AeadKey::new(suite.aead, keys.key.as_ref()).unwrap().seal(nonce, &record, &mut sealed, &mut tag).unwrap();
     sealed.extend_from_slice(&tag);
     let mask = MaskKey::new(suite.aead, keys.sn_key.as_ref()).unwrap().mask(&sealed).unwrap();
     record[1] ^= mask[0];
@@ -553,7 +554,8 @@ fn craft12(aead: AeadAlgorithm, seed: u8, len: usize) -> Vec<u8> {
     let [l0, l1] = u16::try_from(len).unwrap().to_be_bytes();
     let aad = [&place[..], &[23, 0xfe, 0xfd, l0, l1]].concat();
     let mut sealed = vec![0; len];
-    let tag = AeadKey::new(aead, &vec![seed; aead.key_len()]).unwrap().seal(nonce, &aad, &mut sealed).unwrap();
+    let mut tag = [0; AeadAlgorithm::TAG_LEN];
+    AeadKey::new(aead, &vec![seed; aead.key_len()]).unwrap().seal(nonce, &aad, &mut sealed, &mut tag).unwrap();
     let [l0, l1] = u16::try_from(len + explicit.len() + 16).unwrap().to_be_bytes();
     [&[23, 0xfe, 0xfd][..], &place, &[l0, l1], &explicit, &sealed, &tag].concat()
 }
