@@ -3,10 +3,13 @@
 use crate::Failure;
 use crate::arguments::{CredentialFlags, OcspCallback, Settings};
 use crate::checks::Offered;
+use p384::ecdsa::{DerSignature, signature::hazmat::PrehashSigner};
+use p384::pkcs8::DecodePrivateKey;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer, pem::PemObject};
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::{SignatureAlgorithm, SignatureScheme};
+use sha2::{Digest, Sha256};
 use std::sync::{Arc, Mutex};
 use udtls::{ClientHello, Credential, Error, ResolvesServerCert};
 
@@ -48,8 +51,12 @@ fn chain(flags: &CredentialFlags) -> Result<Option<Vec<CertificateDer<'static>>>
 
 fn private_key(flags: &CredentialFlags) -> Result<Option<Arc<dyn SigningKey>>, Failure> {
     let Some(key) = &flags.key else { return Ok(None) };
-    let key = PrivateKeyDer::from_pem_file(key).map_err(Failure::failed)?;
-    aws_lc_rs::sign::any_supported_type(&key).map(Some).map_err(Failure::failed)
+    let der = PrivateKeyDer::from_pem_file(key).map_err(Failure::failed)?;
+    let key = aws_lc_rs::sign::any_supported_type(&der).map_err(Failure::failed)?;
+    Ok(Some(match p384::ecdsa::SigningKey::from_pkcs8_der(der.secret_der()) {
+        Ok(p384) => Arc::new(P384Key { key, p384: Arc::new(p384) }),
+        Err(_) => key,
+    }))
 }
 
 /// Keys that sign at once.
@@ -160,5 +167,46 @@ impl Signer for ShimSigner {
 
     fn scheme(&self) -> SignatureScheme {
         self.signer.scheme()
+    }
+}
+
+/// A key on P-384 that signs over SHA-256 too, which in DTLS 1.2 is all that a scheme says (RFC 5246 §7.4.1.4.1); those of
+/// rustls sign by the scheme of their own curve only.
+#[derive(Debug)]
+struct P384Key {
+    key: Arc<dyn SigningKey>,
+    p384: Arc<p384::ecdsa::SigningKey>,
+}
+
+impl SigningKey for P384Key {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        let over_sha256 = || -> Option<Box<dyn Signer>> {
+            let offered = offered.contains(&SignatureScheme::ECDSA_NISTP256_SHA256);
+            offered.then(|| Box::new(P384Signer(self.p384.clone())) as Box<dyn Signer>)
+        };
+        self.key.choose_scheme(offered).or_else(over_sha256)
+    }
+
+    fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
+        self.key.public_key()
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.key.algorithm()
+    }
+}
+
+#[derive(Debug)]
+struct P384Signer(Arc<p384::ecdsa::SigningKey>);
+
+impl Signer for P384Signer {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        let signed: Result<DerSignature, _> = self.0.sign_prehash(&Sha256::digest(message));
+        let signature = signed.map_err(|error| rustls::Error::General(error.to_string()))?;
+        Ok(signature.as_bytes().to_vec())
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        SignatureScheme::ECDSA_NISTP256_SHA256
     }
 }
