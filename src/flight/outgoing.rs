@@ -53,7 +53,8 @@ impl Outgoing {
     /// No flight; of those to come so many records are remembered.
     pub(crate) fn new(max_sent: usize) -> Self {
         let start = Position::default();
-        Self { max_sent, parts: Vec::new(), cursor: start, filled: start..start, sent: VecDeque::new() }
+        let (parts, sent) = (Vec::new(), VecDeque::new());
+        Self { max_sent, parts, cursor: start, reached: start, filled: start..start, sent }
     }
 
     /// Begins a new flight: the old one, and what its records carried, is forgotten (RFC 9147 §5.8.1, PREPARING).
