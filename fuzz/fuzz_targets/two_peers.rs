@@ -24,6 +24,10 @@ const LATENCY: Duration = Duration::from_millis(20);
 /// Things that happen before all is quiet: twelve retransmissions of two ends, of flights of some datagrams.
 const MAX_EVENTS: usize = 3000;
 
+/// Octets. Far below, an ACK has room for two of the hundred records of a flight, and each ACK brings the others again: it
+/// ends, after thousands of datagrams.
+const MIN_MTU: usize = 200;
+
 /// Steps of an input.
 const MAX_STEPS: usize = 300;
 
@@ -152,7 +156,7 @@ impl<'a> World<'a> {
             }
             108..=111 => drop(end.connection.request_key_update(now, KeyUpdateRequest::Requested)),
             112..=113 => drop(end.connection.request_key_update(now, KeyUpdateRequest::NotRequested)),
-            114..=117 => drop(end.connection.set_mtu(64 + usize::from(self.input.u8()) * 8)),
+            114..=117 => drop(end.connection.set_mtu(MIN_MTU + usize::from(self.input.u8()) * 8)),
             118 => end.advance(Duration::from_millis(u64::from(self.input.u8()) << (self.input.u8() & 15))),
             119 => {
                 end.connection.close(now);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 struct Counting;
 
 static LIVE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -15,8 +15,8 @@ static ALLOCATOR: Counting = Counting;
 // SAFETY: every call goes to the system's allocator as it came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let live = LIVE.fetch_add(layout.size(), Relaxed) + layout.size();
-        PEAK.fetch_max(live, Relaxed);
+        LIVE.fetch_add(layout.size(), Relaxed);
+        ALLOCATIONS.fetch_add(1, Relaxed);
         // SAFETY: as above.
         unsafe { System.alloc(layout) }
     }
@@ -33,14 +33,9 @@ pub fn live() -> usize {
     LIVE.load(Relaxed)
 }
 
-/// Begins to watch for the most that is allocated at once.
-pub fn reset_peak() {
-    PEAK.store(live(), Relaxed);
-}
-
-/// The most that was allocated at once.
-pub fn peak() -> usize {
-    PEAK.load(Relaxed)
+/// How often anything was allocated.
+pub fn allocations() -> usize {
+    ALLOCATIONS.load(Relaxed)
 }
 
 /// Octets that a value holds: what its end gives back.

@@ -13,6 +13,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 use udtls::{Connection, Datagram, Error, Event, SendError};
 
+#[derive(Debug)]
 pub struct Subject {
     pub connection: Connection,
     pub now: Instant,
