@@ -49,6 +49,7 @@
 //!   (RFC 8446 §7.1; the prefix "dtls13" has six).
 //! * Where it has no other, a server of DTLS 1.2 shows a certificate of a curve that the client does not list (RFC 8422 §5.3
 //!   forbids it): clients may limit their groups to X25519 and verify ECDSA with P-256 all the same.
+//!   [`Credential::only_if_curve_is_listed`] keeps one to the letter.
 //! * The key usage of the peer's certificate is its verifier's business: rustls' do not look at it (RFC 8446 §4.4.2.2 wants
 //!   digitalSignature where the extension is present), and nothing here does.
 //! * An application that asks for it may export keying material of a DTLS 1.2 association without extended master secret
