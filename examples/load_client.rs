@@ -37,7 +37,9 @@ usage: load_client --connect HOST:PORT (--ca FILE | --insecure) [options]
   --clients N           associations to open; default 1000
   --rate R              associations to begin in a second; default 500
   --hold SECONDS        keep all of them open so long; default 0
-  --echoes N            datagrams that each one sends, one after the other, to be echoed; default 1
+  --echoes N            datagrams that each one sends to be echoed; default 1
+  --burst N             so many of them at once, and the next when all have come back; default 1
+  --payload OCTETS      in each of them; default 4
   --patience SECONDS    a handshake or an echo that takes longer has failed; default 30
   --mixed               every second one speaks DTLS 1.2 only, the others 1.3 only
   --ca FILE             certificates to trust, PEM
@@ -59,6 +61,8 @@ struct Load {
     rate: u32,
     hold: Duration,
     echoes: u32,
+    burst: u32,
+    payload: usize,
     patience: Duration,
     mixed: bool,
 }
@@ -80,6 +84,8 @@ fn parse() -> Result<Option<(Options, Load)>, Failure> {
         rate: 500,
         hold: Duration::ZERO,
         echoes: 1,
+        burst: 1,
+        payload: 4,
         patience: Duration::from_secs(30),
         mixed: false,
     };
@@ -89,6 +95,8 @@ fn parse() -> Result<Option<(Options, Load)>, Failure> {
             "rate" => load.rate = parser.value()?.parse()?,
             "hold" => load.hold = Duration::from_secs(parser.value()?.parse()?),
             "echoes" => load.echoes = parser.value()?.parse()?,
+            "burst" => load.burst = parser.value()?.parse::<u32>()?.max(1),
+            "payload" => load.payload = parser.value()?.parse()?,
             "patience" => load.patience = Duration::from_secs(parser.value()?.parse()?),
             "mixed" => load.mixed = true,
             _ => return Ok(false),
@@ -125,6 +133,8 @@ fn run(options: &Options, load: &Load) -> Result<bool, Failure> {
         clients: Vec::with_capacity(load.clients),
         deadlines: BinaryHeap::new(),
         echoes: load.echoes,
+        burst: load.burst,
+        payload: vec![b'u'; load.payload],
         patience: load.patience,
         tally: Tally::default(),
         out: vec![0; MAX_DATAGRAM],
@@ -144,6 +154,8 @@ struct Fleet {
     /// When to look after which client again; entries may be out of date.
     deadlines: BinaryHeap<Reverse<(Instant, usize)>>,
     echoes: u32,
+    burst: u32,
+    payload: Vec<u8>,
     patience: Duration,
     tally: Tally,
     out: Vec<u8>,
@@ -323,18 +335,24 @@ impl Fleet {
     fn established(&mut self, index: usize, now: Instant) {
         if let Stage::Handshaking(since) = self.clients[index].stage {
             self.tally.handshakes.push(now.duration_since(since));
-            self.next_echo(index, now, self.echoes);
+            self.next_burst(index, now, self.echoes);
         }
     }
 
     fn echoed(&mut self, index: usize, now: Instant) {
         if let Stage::Echoing(since, left) = self.clients[index].stage {
             self.tally.echoes.push(now.duration_since(since));
-            self.next_echo(index, now, left - 1);
+            let left = left - 1;
+            if (self.echoes - left).is_multiple_of(self.burst) || left == 0 {
+                self.next_burst(index, now, left);
+            } else {
+                self.clients[index].stage = Stage::Echoing(since, left);
+            }
         }
     }
 
-    fn next_echo(&mut self, index: usize, now: Instant, left: u32) {
+    /// Sends the next datagrams of those that are left.
+    fn next_burst(&mut self, index: usize, now: Instant, left: u32) {
         let client = &mut self.clients[index];
         if left == 0 {
             client.stage = Stage::Idle;
@@ -342,11 +360,13 @@ impl Fleet {
             return;
         }
         client.stage = Stage::Echoing(now, left);
-        match client.connection.send(now, b"load", &mut self.out) {
-            Ok(len) => {
-                let _: io::Result<usize> = client.socket.send(&self.out[..len]);
+        for _ in 0..left.min(self.burst) {
+            match client.connection.send(now, &self.payload, &mut self.out) {
+                Ok(len) => {
+                    let _: io::Result<usize> = client.socket.send(&self.out[..len]);
+                }
+                Err(error) => return self.fail(index, error.to_string()),
             }
-            Err(error) => self.fail(index, error.to_string()),
         }
     }
 
@@ -378,6 +398,7 @@ impl Tally {
         println!("{} of {} handshakes in {:.1?}: {rate:.0}/s", self.handshakes.len(), load.clients, self.opening);
         println!("handshake latency  {}", percentiles(&mut self.handshakes));
         println!("echo latency       {}", percentiles(&mut self.echoes));
+        println!("echoes             {}", self.echoes.len());
         println!("retransmissions    {}", self.retransmissions);
         println!("failures           {}", self.over);
         for (reason, count) in &self.failures {

@@ -23,12 +23,14 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use udtls::CookieKeys;
 
 /// How often the loop looks for Ctrl-C and the next line of statistics.
 const TICK: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
-    match Settings::parse("mio_server").and_then(|settings| settings.map_or(Ok(()), |settings| run(&settings))) {
+    let settings = Settings::parse("mio_server", "", |_, _| Ok(false));
+    match settings.and_then(|settings| settings.map_or(Ok(()), |settings| run(&settings))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("mio_server: {error}");
@@ -45,7 +47,7 @@ fn run(settings: &Settings) -> Result<(), Failure> {
     let mut poll = Poll::new()?;
     poll.registry().register(&mut wire.0, Token(0), Interest::READABLE)?;
     println!("listening on {}", wire.0.local_addr()?);
-    let mut many = Many::new(settings.endpoint()?);
+    let mut many = Many::new(settings.endpoint(settings.config()?, CookieKeys::new(Instant::now())?)?);
     let stop = settings.stop_on_ctrl_c()?;
     let mut events = Events::with_capacity(8);
     let mut buffer = vec![0; MAX_DATAGRAM];

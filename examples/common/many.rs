@@ -181,6 +181,9 @@ impl Many {
             let each = now.saturating_sub(before) / stats.connections;
             let _ = write!(line, "; {each} octets of memory each");
         }
+        if let Some(seconds) = processor_time() {
+            let _ = write!(line, "; {seconds:.2} s of processor time");
+        }
         line
     }
 }
@@ -198,6 +201,16 @@ fn resident() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse::<usize>().ok().map(|kilobytes| kilobytes * 1024)
+}
+
+/// Seconds that the process has been at work so far, the system's part included, where the system tells (proc(5)).
+fn processor_time() -> Option<f64> {
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name before the parenthesis may hold anything; user and system time are the 12th and 13th after it.
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let times: Vec<f64> = rest.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse().ok()).collect();
+    Some(times.iter().sum::<f64>() / TICKS)
 }
 
 fn flush(peer: &mut Peer, now: Instant, out: &mut [u8], wire: &mut impl Wire) {

@@ -7,7 +7,7 @@ use lexopt::ValueExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use udtls::{Endpoint, EndpointConfig, Validation};
+use udtls::{CookieKeys, Endpoint, EndpointConfig, ServerConfig, Validation};
 
 /// What the command line says.
 pub(crate) struct Settings {
@@ -35,14 +35,19 @@ usage: NAME --listen ADDRESS:PORT [options]
   --alpn NAME[,NAME]    application protocols, the best first
   --mtu OCTETS          longest datagram to send, UDP payload; default 1200
   --keylog FILE         append secrets for Wireshark; SSLKEYLOGFILE works too
-  --help                this text
+OWN  --help                this text
 
 Each second it prints a line of what it counts. Ctrl-C closes every association and ends it.
 ";
 
 impl Settings {
-    /// `None` if the command line asks for help.
-    pub(crate) fn parse(program: &str) -> Result<Option<Self>, Failure> {
+    /// `None` if the command line asks for help. `own_usage` is about the options that only this program has; `own` is asked
+    /// about each that is not known here, takes its value, and says whether it knows it.
+    pub(crate) fn parse(
+        program: &str,
+        own_usage: &str,
+        mut own: impl FnMut(&str, &mut lexopt::Parser) -> Result<bool, Failure>,
+    ) -> Result<Option<Self>, Failure> {
         let mut max_connections = 100_000;
         let mut cookie_period = Duration::from_secs(90);
         let mut validation = Validation::Always;
@@ -51,25 +56,32 @@ impl Settings {
                 "max-connections" => max_connections = parser.value()?.parse()?,
                 "cookie-rotate" => cookie_period = Duration::from_secs(parser.value()?.parse()?),
                 "no-cookies" => validation = Validation::Vouched,
-                _ => return Ok(false),
+                _ => return own(name, parser),
             }
             Ok(true)
         })?;
         match options {
             Some(options) => Ok(Some(Self { options, max_connections, cookie_period, validation })),
             None => {
-                print!("{}", USAGE.replace("NAME", program));
+                print!("{}", USAGE.replace("NAME", program).replace("OWN", own_usage));
                 Ok(None)
             }
         }
     }
 
-    pub(crate) fn endpoint(&self) -> Result<Endpoint, Failure> {
+    pub(crate) fn config(&self) -> Result<ServerConfig, Failure> {
+        config(&self.options)
+    }
+
+    /// An endpoint with these cookie keys.
+    pub(crate) fn endpoint(&self, config: ServerConfig, mut keys: CookieKeys) -> Result<Endpoint, Failure> {
+        let now = Instant::now();
+        keys.set_period(now, self.cookie_period)?;
         let mut settings = EndpointConfig::new();
         settings.set_max_connections(self.max_connections);
         settings.set_validation(self.validation);
-        settings.set_cookie_rotation(self.cookie_period);
-        Ok(Endpoint::new(settings, Some(Arc::new(config(&self.options)?)), Instant::now())?)
+        settings.set_cookie_keys(keys);
+        Ok(Endpoint::new(settings, Some(Arc::new(config)), now)?)
     }
 
     /// A flag that Ctrl-C sets; a second one ends the program at once.
