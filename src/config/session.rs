@@ -76,7 +76,7 @@ pub(crate) struct PeerCredentials {
 
 impl Default for PeerCredentials {
     fn default() -> Self {
-        Self { certificates: Arc::new([]), ocsp_response: Arc::new([]), timestamps: Arc::new([]), fault: None }
+        Self { certificates: Arc::default(), ocsp_response: Arc::default(), timestamps: Arc::default(), fault: None }
     }
 }
 

@@ -67,7 +67,7 @@ impl Connection {
         if matches!(self.phase, Phase::Handshaking(_)) {
             self.handshake.abandon();
         }
-        self.phase = Phase::Failed(Failure { error: error.clone(), alert });
+        self.phase = Phase::Failed(Box::new(Failure { error: error.clone(), alert }));
         self.place.lease.over();
         error
     }

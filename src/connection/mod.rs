@@ -12,6 +12,7 @@ mod mtu;
 mod path;
 mod pending;
 mod receive;
+mod rest;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -106,7 +107,7 @@ struct Conduct {
 enum Phase {
     Handshaking(Box<Handshaking>),
     Established(Arc<Negotiated>),
-    Failed(Failure),
+    Failed(Box<Failure>),
 }
 
 /// A ClientHello with which a server's association begins, whole, and the numbers it came with.
@@ -267,7 +268,11 @@ impl Connection {
 
     /// The next thing that happened, in the order in which it did.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        if self.events.is_empty() {
+            self.events.shrink_to_fit();
+        }
+        event
     }
 
     /// Whether the handshake is complete and the association has neither failed nor been closed by the application.

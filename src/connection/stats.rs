@@ -20,7 +20,7 @@ pub struct Stats {
     pub acks_sent: u64,
     /// ACKs received and understood.
     pub acks_received: u64,
-    discarded: [u64; Discard::ALL.len()],
+    discarded: [u32; Discard::ALL.len()],
 }
 
 impl Stats {
@@ -39,18 +39,18 @@ impl Stats {
 
     /// How often something was discarded for this reason.
     pub fn discarded(&self, reason: Discard) -> u64 {
-        Discard::ALL.iter().zip(self.discarded).find_map(|(r, n)| (*r == reason).then_some(n)).unwrap_or(0)
+        Discard::ALL.iter().zip(self.discarded).find_map(|(r, n)| (*r == reason).then_some(n.into())).unwrap_or(0)
     }
 
     /// Everything that was discarded, whatever the reason.
     pub fn discarded_in_all(&self) -> u64 {
-        self.discarded.iter().fold(0, |sum, n| sum.saturating_add(*n))
+        self.discarded.iter().fold(0, |sum, n| sum.saturating_add(u64::from(*n)))
     }
 
     pub(super) fn discard(&mut self, reason: Discard) {
         for (slot, counted) in self.discarded.iter_mut().zip(Discard::ALL) {
             if *counted == reason {
-                count(slot);
+                *slot = slot.saturating_add(1);
             }
         }
     }

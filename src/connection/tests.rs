@@ -7,6 +7,7 @@ mod extensions;
 mod hello_versions;
 mod keys;
 mod pending;
+mod rest;
 mod timers;
 mod trace;
 

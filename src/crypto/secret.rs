@@ -4,7 +4,7 @@ use crate::error::Error;
 use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// At most 64 octets: a key, an IV, a traffic secret (one hash output) or a master secret. `Debug` prints nothing of it.
+/// At most 48 octets: a key, an IV, a traffic secret (one hash output) or a master secret. `Debug` prints nothing of it.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub(crate) struct Secret {
     octets: [u8; Self::MAX_LEN],
@@ -12,8 +12,8 @@ pub(crate) struct Secret {
 }
 
 impl Secret {
-    /// The longest hash output of any suite (SHA-512).
-    pub(crate) const MAX_LEN: usize = 64;
+    /// The longest hash output of any suite (SHA-384), and of a master secret of DTLS 1.2 (RFC 5246 §8.1).
+    pub(crate) const MAX_LEN: usize = 48;
 
     /// Copies `bytes`; fails if they are longer than [`Self::MAX_LEN`].
     pub(crate) fn new(bytes: &[u8]) -> Result<Self, Error> {
@@ -58,8 +58,8 @@ mod tests {
 
     #[test]
     fn longer_than_any_hash_is_refused() {
-        assert!(Secret::new(&[1; 64]).is_ok());
-        assert_eq!(Secret::new(&[1; 65]).err(), Some(Error::Provider));
+        assert!(Secret::new(&[1; 48]).is_ok());
+        assert_eq!(Secret::new(&[1; 49]).err(), Some(Error::Provider));
     }
 
     #[test]

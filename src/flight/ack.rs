@@ -75,6 +75,13 @@ impl AckSender {
         }
     }
 
+    /// Gives back what the list holds. What was acknowledged long ago and comes again is acknowledged by itself.
+    pub(crate) fn give_back(&mut self) {
+        if self.delay == Delay::Idle {
+            self.received = VecDeque::new();
+        }
+    }
+
     /// Lets an ACK that is being delayed go out now.
     pub(crate) fn hurry(&mut self) {
         if let Delay::Running { .. } = self.delay {

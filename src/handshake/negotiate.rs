@@ -129,6 +129,12 @@ impl Negotiated {
         UnixTime::since_unix_epoch(Duration::from_secs(self.authenticated))
     }
 
+    /// What the peer has shown need not be told any more.
+    pub(crate) fn forget_peer(&mut self) {
+        let fault = self.peer.fault.take();
+        self.peer = PeerCredentials { fault, ..PeerCredentials::default() };
+    }
+
     /// Whether there was a HelloRetryRequest.
     pub fn hello_retry_request(&self) -> HelloRetryRequest {
         self.hello_retry_request

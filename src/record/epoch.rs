@@ -65,6 +65,11 @@ impl ReadEpoch {
         self.protection.form()
     }
 
+    /// Keeps secrets, window and counts, and gives back what can be built again.
+    pub(super) fn rest(&mut self) {
+        self.protection.rest();
+    }
+
     /// Bears no more forgeries than these limits say.
     pub(super) fn lower_limit(&mut self, limits: AeadLimits) {
         self.forgeries.lower(limits);
@@ -103,6 +108,7 @@ impl ReadEpoch {
             Ok(unprotected) => Ok(self.receive(unprotected)),
             Err(Failure::Discarded(reason)) => Ok(Opened::Discarded(reason)),
             Err(Failure::Misbehaved(misbehaved)) => Err(misbehaved.into()),
+            Err(Failure::Ours(error)) => Err(error),
             Err(Failure::Forged) => {
                 self.forgeries.count()?;
                 Ok(Opened::Discarded(Discard::Undecryptable))
@@ -179,6 +185,11 @@ impl WriteEpoch {
         self.protection.trailer_len()
     }
 
+    /// Keeps secrets and counts, and gives back what can be built again.
+    pub(super) fn rest(&mut self) {
+        self.protection.rest();
+    }
+
     /// Has sealed enough when these limits say so.
     pub(super) fn lower_limit(&mut self, limits: AeadLimits) {
         self.limit.lower(limits);
@@ -212,7 +223,18 @@ impl WriteEpoch {
 }
 
 #[cfg(test)]
+impl WriteEpoch {
+    pub(super) fn is_ready(&self) -> bool {
+        self.protection.is_ready()
+    }
+}
+
+#[cfg(test)]
 impl ReadEpoch {
+    pub(super) fn is_ready(&self) -> bool {
+        self.protection.is_ready()
+    }
+
     pub(super) fn expected_sequence(&self) -> u64 {
         self.window.expected()
     }

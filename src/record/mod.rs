@@ -5,6 +5,7 @@
 //! (`protection.rs` and the file of its version) and asks the window (`replay.rs`). What the network may have done is a
 //! [`Discard`], never an error (RFC 9147 §4.5.2). No record costs an allocation, and none is copied here.
 
+mod context;
 mod epoch;
 mod limits;
 mod number;
@@ -113,6 +114,8 @@ impl RecordLayer {
         let installed = ReadEpoch::new(epoch, keys)?;
         // "the most recent past epoch which has matching bits" (RFC 9147 §4.2.2): one before it is never asked again.
         self.read.retain(|older| !(older.form() == HeaderForm::Unified && same_bits(older.epoch(), epoch)));
+        // Few records come under old keys, if any.
+        self.read.iter_mut().for_each(ReadEpoch::rest);
         self.read.reserve_exact(1);
         self.read.push(installed);
         Ok(())
@@ -143,6 +146,19 @@ impl RecordLayer {
     pub(crate) fn drop_write_below(&mut self, epoch: Epoch) {
         self.write.retain(|older| older.epoch() >= epoch);
         self.write.shrink_to_fit();
+    }
+
+    /// Keeps secrets, windows and counts, and gives back what the next record can have built again from the secrets.
+    pub(crate) fn rest(&mut self) {
+        self.read.iter_mut().for_each(ReadEpoch::rest);
+        self.write.iter_mut().for_each(WriteEpoch::rest);
+    }
+
+    /// How many keys are ready for use.
+    #[cfg(test)]
+    pub(crate) fn contexts(&self) -> usize {
+        let read = self.read.iter().filter(|epoch| epoch.is_ready()).count();
+        read + self.write.iter().filter(|epoch| epoch.is_ready()).count()
     }
 
     /// Splits the first record off `datagram` and opens it in place; the rest stays there. Call it while the datagram is

@@ -1,6 +1,7 @@
 //! Record protection of DTLS 1.3 (RFC 9147 §4, §4.2.2, §4.2.3; RFC 8446 §5.2–5.4). Knows no replay window and no limit.
 
-use super::protection::{Failure, TRUNCATED, Unprotected, no_room};
+use super::context::Context;
+use super::protection::{Failure, TRUNCATED, Unprotected, no_room, nonce};
 use super::split::UnifiedHeader;
 use crate::crypto::{
     aead::AeadKey,
@@ -15,11 +16,20 @@ use crate::wire::{
     enums::ContentType,
     record::{UNIFIED_HEADER_LEN, UnifiedFlags},
 };
+use rustls::crypto::tls13::Hkdf;
 
 /// The keys of one direction of one epoch.
 pub(super) struct Protection13 {
     aead: AeadAlgorithm,
-    key: AeadKey,
+    hkdf: &'static dyn Hkdf,
+    /// From which the keys follow.
+    secret: Secret,
+    keys: Context<Box<Keys>>,
+}
+
+/// The keys, ready for use.
+struct Keys {
+    aead: AeadKey,
     iv: [u8; AeadAlgorithm::NONCE_LEN],
     mask: MaskKey,
 }
@@ -33,13 +43,25 @@ impl Protection13 {
     pub(super) const TRAILER_LEN: usize = TYPE_LEN + AeadAlgorithm::TAG_LEN;
 
     pub(super) fn new(suite: &Suite13, secret: &Secret) -> Result<Self, Error> {
-        let keys = record_keys(suite.hkdf, suite.aead, secret)?;
-        Ok(Self {
-            aead: suite.aead,
-            key: AeadKey::new(suite.aead, keys.key.as_ref())?,
-            iv: keys.iv,
-            mask: MaskKey::new(suite.aead, keys.sn_key.as_ref())?,
-        })
+        let Suite13 { aead, hkdf, .. } = *suite;
+        let keys = Context::Ready(Keys::derive(hkdf, aead, secret)?);
+        Ok(Self { aead, hkdf, secret: secret.clone(), keys })
+    }
+
+    /// Only the secret stays, until the next record.
+    pub(super) fn rest(&mut self) {
+        self.keys.discard();
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self.keys, Context::Ready(_))
+    }
+
+    #[inline]
+    fn keys(&mut self) -> Result<&Keys, Error> {
+        let keys = self.keys.ready(|| Keys::derive(self.hkdf, self.aead, &self.secret));
+        keys.map(AsRef::as_ref)
     }
 
     pub(super) const fn limits(&self) -> AeadLimits {
@@ -49,7 +71,7 @@ impl Protection13 {
     /// Opens a record in place; `raw` is all of it. Its number is the one nearest to `expected`.
     #[inline]
     pub(super) fn open<'d>(
-        &self,
+        &mut self,
         header: UnifiedHeader,
         expected: u64,
         max: usize,
@@ -57,9 +79,10 @@ impl Protection13 {
     ) -> Result<Unprotected<'d>, Failure> {
         let (head, sealed) = raw.split_at_mut_checked(header.len).ok_or(TRUNCATED)?;
         // Shorter than the sample: "as if they had failed deprotection" (RFC 9147 §4.2.3).
-        let mask = self.mask.mask(sealed).ok_or(Failure::Forged)?;
+        let keys = self.keys()?;
+        let mask = keys.mask.mask(sealed).ok_or(Failure::Forged)?;
         let sequence = header.unmask(head, mask).ok_or(TRUNCATED)?.reconstruct(expected);
-        let len = self.key.open(self.nonce(sequence), head, sealed).ok_or(Failure::Forged)?;
+        let len = keys.aead.open(nonce(keys.iv, sequence), head, sealed).ok_or(Failure::Forged)?;
         let inner = sealed.get_mut(..len).ok_or(Failure::Forged)?;
         let (content_type, payload) = strip_padding(inner, max).map_err(Failure::Misbehaved)?;
         Ok(Unprotected { content_type, sequence, payload })
@@ -68,7 +91,7 @@ impl Protection13 {
     /// Seals `record`, in which the payload stands between room for header and trailer.
     #[inline]
     pub(super) fn seal(
-        &self,
+        &mut self,
         epoch: Epoch,
         sequence: u64,
         content_type: ContentType,
@@ -81,20 +104,22 @@ impl Protection13 {
         let (inner, tag) = sealed.split_last_chunk_mut().ok_or_else(no_room)?;
         *inner.last_mut().ok_or_else(no_room)? = content_type.0;
         // The header before its number is masked is the additional data (RFC 9147 §4).
-        self.key.seal(self.nonce(sequence), &[flags.0, s0, s1, l0, l1], inner, tag)?;
-        let [m0, m1] = self.mask.mask(sealed).ok_or_else(no_room)?;
+        let keys = self.keys()?;
+        keys.aead.seal(nonce(keys.iv, sequence), &[flags.0, s0, s1, l0, l1], inner, tag)?;
+        let [m0, m1] = keys.mask.mask(sealed).ok_or_else(no_room)?;
         *header = [flags.0, s0 ^ m0, s1 ^ m1, l0, l1];
         Ok(())
     }
+}
 
-    /// The 64-bit sequence number, without the epoch, left-padded and XORed with the IV (RFC 8446 §5.3, RFC 9147 §4).
-    #[inline]
-    fn nonce(&self, sequence: u64) -> [u8; AeadAlgorithm::NONCE_LEN] {
-        let mut nonce = self.iv;
-        if let Some(last) = nonce.last_chunk_mut() {
-            *last = (u64::from_be_bytes(*last) ^ sequence).to_be_bytes();
-        }
-        nonce
+impl Keys {
+    fn derive(hkdf: &dyn Hkdf, aead: AeadAlgorithm, secret: &Secret) -> Result<Box<Self>, Error> {
+        let keys = record_keys(hkdf, aead, secret)?;
+        Ok(Box::new(Self {
+            aead: AeadKey::new(aead, keys.key.as_ref())?,
+            iv: keys.iv,
+            mask: MaskKey::new(aead, keys.sn_key.as_ref())?,
+        }))
     }
 }
 

@@ -4,7 +4,7 @@
 use super::protect12::Protection12;
 use super::protect13::Protection13;
 use super::split::{HeaderForm, UnifiedHeader};
-use crate::crypto::suites::{AeadLimits, TrafficKeys};
+use crate::crypto::suites::{AeadAlgorithm, AeadLimits, TrafficKeys};
 use crate::error::{Discard, Error, PeerMisbehaved};
 use crate::wire::{
     ack::Epoch,
@@ -17,9 +17,9 @@ pub(super) enum Protection {
     /// Epoch 0.
     Plaintext(PlaintextVersion),
     /// RFC 6347 §4.1.2.
-    Dtls12(Box<Protection12>),
+    Dtls12(Protection12),
     /// RFC 9147 §4.
-    Dtls13(Box<Protection13>),
+    Dtls13(Protection13),
 }
 
 /// A record without its protection.
@@ -37,16 +37,40 @@ pub(super) enum Failure {
     Forged,
     /// It did, and its sender broke the protocol.
     Misbehaved(PeerMisbehaved),
+    /// Nobody is to blame but ourselves.
+    Ours(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Ours(error)
+    }
 }
 
 impl Protection {
     pub(super) fn new(keys: &TrafficKeys) -> Result<Self, Error> {
         Ok(match keys {
-            TrafficKeys::Dtls12 { aead, key, fixed_iv } => {
-                Self::Dtls12(Box::new(Protection12::new(*aead, key, fixed_iv)?))
-            }
-            TrafficKeys::Dtls13 { suite, secret } => Self::Dtls13(Box::new(Protection13::new(suite, secret)?)),
+            TrafficKeys::Dtls12 { aead, key, fixed_iv } => Self::Dtls12(Protection12::new(*aead, key, fixed_iv)?),
+            TrafficKeys::Dtls13 { suite, secret } => Self::Dtls13(Protection13::new(suite, secret)?),
         })
+    }
+
+    /// Gives back what the next record can have built again from the secret.
+    pub(super) fn rest(&mut self) {
+        match self {
+            Self::Plaintext(_) => {}
+            Self::Dtls12(protection) => protection.rest(),
+            Self::Dtls13(protection) => protection.rest(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_ready(&self) -> bool {
+        match self {
+            Self::Plaintext(_) => false,
+            Self::Dtls12(protection) => protection.is_ready(),
+            Self::Dtls13(protection) => protection.is_ready(),
+        }
     }
 
     /// The header that records have under this protection.
@@ -89,7 +113,7 @@ impl Protection {
     /// Opens a record with the 13-octet header in place. `raw` is all of it.
     #[inline]
     pub(super) fn open_full<'d>(
-        &self,
+        &mut self,
         header: &PlaintextHeader,
         max: usize,
         raw: &'d mut [u8],
@@ -107,7 +131,7 @@ impl Protection {
     /// Opens a record with a unified header in place. `raw` is all of it; its number is taken to be near `expected`.
     #[inline]
     pub(super) fn open_unified<'d>(
-        &self,
+        &mut self,
         header: UnifiedHeader,
         expected: u64,
         max: usize,
@@ -122,7 +146,7 @@ impl Protection {
     /// Makes `record` a record: its payload stands there already, between the room for what goes before and after.
     #[inline]
     pub(super) fn seal(
-        &self,
+        &mut self,
         epoch: Epoch,
         sequence: u64,
         content_type: ContentType,
@@ -169,6 +193,18 @@ pub(super) fn full_header(
 ) -> Result<PlaintextHeader, Error> {
     let length = u16::try_from(length).map_err(|_| no_room())?;
     Ok(PlaintextHeader { content_type, version: ProtocolVersion::DTLS1_2, epoch: epoch.0, sequence_number, length })
+}
+
+/// The nonce of a record: its number, left-padded, XORed with the IV. The number is the 64-bit sequence number without the
+/// epoch (RFC 8446 §5.3, RFC 9147 §4), or epoch and sequence number of 16 and 48 bits (RFC 7905 §2), before which an IV of 4
+/// octets is a salt (RFC 5288 §3).
+#[inline]
+pub(super) fn nonce(iv: [u8; AeadAlgorithm::NONCE_LEN], number: u64) -> [u8; AeadAlgorithm::NONCE_LEN] {
+    let mut nonce = iv;
+    if let Some(last) = nonce.last_chunk_mut() {
+        *last = (u64::from_be_bytes(*last) ^ number).to_be_bytes();
+    }
+    nonce
 }
 
 /// The peer authenticated too long a plaintext (RFC 5246 §6.2.1, RFC 8449 §4).
