@@ -144,6 +144,14 @@ fn c2_cookies_of_every_length() {
     }
 }
 
+/// RFC 6347 §4.2.1: "DTLS 1.2 server implementations SHOULD use DTLS version 1.0" there, whatever is negotiated.
+#[test]
+fn rfc6347_4_2_1_a_hello_verify_request_says_dtls10() {
+    let (answer, reply) = Scene::new().ask(CLIENT, &Hello::new(ProtocolVersion::DTLS1_2).datagram());
+    assert_eq!(answer, Answer::HelloVerifyRequest(None));
+    assert_eq!(reply[FRONT..FRONT + 2], [0xfe, 0xff]);
+}
+
 /// Every field that says how long something is says that it ends here.
 #[test]
 fn c2_truncated_hellos() {

@@ -1,6 +1,7 @@
 //! An association as its embedder and its enemies see it: two ends joined by datagrams, virtual time, and whatever else
 //! arrives.
 
+mod clauses;
 mod discard;
 mod ends;
 mod extensions;

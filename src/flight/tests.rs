@@ -121,6 +121,31 @@ fn every_room_carries_the_flight_filled_to_the_last_octet() {
     }
 }
 
+/// draft-ietf-tls-rfc9147bis §5.5: "The ranges MUST NOT overlap", they "jointly contain the entire handshake message" and are
+/// each in one datagram; "Senders MUST NOT change handshake message bytes upon retransmission", however it is cut.
+#[test]
+fn rfc9147_5_5_fragments_tile_their_message_and_never_change() {
+    let lengths = [0, 1, 300, 29];
+    let mut outgoing = flight_of(&lengths);
+    for room in [13, 14, 25, 26, 60, 311, 312, 313, 400] {
+        let mut next = [0; 4];
+        for (_, _, record) in drain(&mut outgoing, room, 0) {
+            assert!(record.len() <= room);
+            let mut reader = Reader::new(&record);
+            while !reader.is_empty() {
+                let Fragment { header, body } = Fragment::read(&mut reader).unwrap();
+                let seq = usize::from(header.message_seq);
+                assert_eq!((header.length, header.fragment_offset), (lengths[seq], next[seq]), "room {room}");
+                let end = header.fragment_offset + header.fragment_length;
+                assert_eq!(body, &message(header.message_seq, lengths[seq]).body[next[seq]..end], "room {room}");
+                next[seq] = end;
+            }
+        }
+        assert_eq!(next, lengths, "room {room}");
+        outgoing.rewind();
+    }
+}
+
 #[test]
 fn as_many_records_are_remembered_as_it_is_told() {
     for (max_sent, acknowledged) in [(1, 1), (4, 4), (5, 5), (40, 5)] {

@@ -1,6 +1,7 @@
 //! DTLS 1.3, client against server, without records: what succeeds. What must fail is in `hostile.rs`.
 
 mod bad_resumption;
+mod clauses;
 mod hostile;
 mod key_update;
 mod pair;

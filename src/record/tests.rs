@@ -467,6 +467,22 @@ fn old_and_repeated_records_are_told_apart() {
     }
 }
 
+/// RFC 9147 §4.5.1: "This check SHOULD happen after deprotecting the record": a forgery is a forgery whatever number it bears,
+/// and counts as one. RFC 6347 §4.1.2.6 would have it checked first, to save work; so it is where the number is in the clear.
+#[test]
+fn rfc9147_4_5_1_replay_is_told_only_of_what_authenticates() {
+    for (epoch, keys) in all_keys() {
+        let (mut sender, mut receiver) = pair(epoch, &keys);
+        let record = seal(&mut sender, epoch, b"data");
+        let mut forged = record.clone();
+        *forged.last_mut().unwrap() ^= 1;
+        open_one(&mut receiver, &record);
+        assert_eq!(open_all(&mut receiver, &record).1, [Discard::Replayed]);
+        let expected = if epoch == Epoch(1) { Discard::Replayed } else { Discard::Undecryptable };
+        assert_eq!(open_all(&mut receiver, &forged).1, [expected]);
+    }
+}
+
 #[test]
 fn r1_forged_records_never_move_the_window() {
     for (epoch, keys) in all_keys() {

@@ -430,6 +430,31 @@ fn a_resumption_without_extended_master_secret_is_refused() {
     }
 }
 
+/// RFC 7627 §5.2, §5.3: in all handshakes, full and abbreviated, a client sends the extension and a server answers it.
+#[test]
+fn rfc7627_5_2_the_extension_is_offered_and_answered() {
+    for by in WAYS {
+        let world = World::new(&Setup::default(), by);
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            let mut offered = Vec::new();
+            let mut pair = world.pair();
+            pair.run_with(|role, batch| {
+                for sent in batch.iter().filter(|sent| sent.is(T::CLIENT_HELLO) || sent.is(T::SERVER_HELLO)) {
+                    let Sent::Message(_, message) = sent else { panic!() };
+                    let extensions = match role {
+                        Role::Client => client_extensions(&message.body),
+                        Role::Server => server_extensions(&message.body),
+                    };
+                    offered.push((role, extensions.find(ExtensionType::EXTENDED_MASTER_SECRET).map(<[u8]>::len)));
+                }
+            })
+            .unwrap();
+            assert_eq!(offered, [(Role::Client, Some(0)), (Role::Server, Some(0))]);
+            assert_eq!(pair.client.negotiated.unwrap().handshake_kind(), kind);
+        }
+    }
+}
+
 /// RFC 5246 §7.4.1.3, §7.4.1.4.
 #[test]
 fn a_server_hello_must_keep_to_the_session() {

@@ -13,11 +13,11 @@ use crate::wire::{
     hello::{ClientHello, HELLO_RETRY_REQUEST_RANDOM},
 };
 
-fn client(error: impl Into<Error>) -> Result<(), Failure> {
+pub(super) fn client(error: impl Into<Error>) -> Result<(), Failure> {
     Err((Role::Client, error.into()))
 }
 
-fn server(error: impl Into<Error>) -> Result<(), Failure> {
+pub(super) fn server(error: impl Into<Error>) -> Result<(), Failure> {
     Err((Role::Server, error.into()))
 }
 
@@ -27,7 +27,7 @@ fn mutual() -> Setup {
 }
 
 /// One that needs a HelloRetryRequest.
-fn retried() -> Setup {
+pub(super) fn retried() -> Setup {
     Setup {
         client_groups: vec![NamedGroup::X25519, NamedGroup::SECP256R1, NamedGroup::SECP384R1],
         server_groups: vec![NamedGroup::SECP256R1],
@@ -175,6 +175,22 @@ fn a_session_id_is_never_echoed() {
     let change = |body: &mut Vec<u8>| drop(body.splice(34..35, [1, 7]));
     let failed = altered(&Setup::default(), Role::Server, HandshakeType::SERVER_HELLO, change);
     assert_eq!(failed, client(PeerMisbehaved::LegacySessionIdEchoed));
+}
+
+/// draft-ietf-tls-rfc9147bis §5: "DTLS 1.3 servers MUST NOT echo the "legacy_session_id" value from the ClientHello".
+#[test]
+fn rfc9147_5_a_server_echoes_no_session_id() {
+    let mut ids = Vec::new();
+    let failed = Pair::new(&retried()).run_with(|sender, batch| {
+        let Some((_, first)) = batch.first_mut() else { return };
+        match (sender, first.msg_type) {
+            (Role::Client, HandshakeType::CLIENT_HELLO) => drop(first.body.splice(34..35, [2, 7, 7])),
+            (Role::Server, HandshakeType::SERVER_HELLO) => ids.push(first.body[34]),
+            _ => (),
+        }
+    });
+    // The request and the ServerHello; then the transcripts differ, which is how the client notices.
+    assert_eq!((failed, ids), (client(PeerMisbehaved::BadSignature), vec![0, 0]));
 }
 
 #[test]

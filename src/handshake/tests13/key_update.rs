@@ -192,3 +192,19 @@ fn the_last_epoch() {
     assert_eq!(client.handshake.handle(NOT_REQUESTED), Err(Error::NumbersExhausted));
     assert_eq!(server.give(&update), Err(PeerMisbehaved::TooManyKeyUpdates.into()));
 }
+
+/// draft-ietf-tls-rfc9147bis §5.2: "Implementations MUST NOT allow message_seq to wrap".
+#[test]
+fn rfc9147_5_2_the_last_message_seq() {
+    let Pair { mut client, mut server } = idle();
+    client.handshake.outbox.next_message_seq = u16::MAX.into();
+    let last = ask(&mut client, NOT_REQUESTED);
+    assert_eq!(last[0].1.message_seq, u16::MAX);
+    deliver(&last, &mut server);
+    acknowledge(&mut client);
+    client.take();
+    // A peer's request cannot be granted any more, and is no reason to end.
+    let request = ask(&mut server, REQUESTED);
+    assert!(deliver(&request, &mut client).is_empty());
+    assert_eq!(client.handshake.handle(NOT_REQUESTED), Err(Error::NumbersExhausted));
+}
