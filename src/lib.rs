@@ -50,13 +50,26 @@
 //! * Where it has no other, a server of DTLS 1.2 shows a certificate of a curve that the client does not list (RFC 8422 §5.3
 //!   forbids it): clients may limit their groups to X25519 and verify ECDSA with P-256 all the same.
 //!   [`Credential::only_if_curve_is_listed`] keeps one to the letter.
-//! * The key usage of the peer's certificate is its verifier's business: rustls' do not look at it (RFC 8446 §4.4.2.2 wants
-//!   digitalSignature where the extension is present), and nothing here does.
+//! * The key usage of the peer's certificate is its verifier's business: rustls' do not look at it (RFC 8446 §4.4.2.2 and
+//!   RFC 5246 §7.4.2, §7.4.6 want digitalSignature where the extension is present), and nothing here does.
 //! * An application that asks for it may export keying material of a DTLS 1.2 association without extended master secret
 //!   (RFC 7627 §5.4 has that disabled).
 //! * A session of DTLS 1.2 outlives an association of its that ends with a fatal alert (RFC 5246 §7.2.2 has it forgotten): no
 //!   server can take back a ticket.
 //! * A flight is sent in one burst, however long (RFC 9147 §5.8.3 suggests ten records).
+//! * A record whose version does not begin with 254 is discarded (RFC 9147 §4 and RFC 8446 §5.1, §D and §D.2 have the field
+//!   ignored): it is none of DTLS.
+//! * A plaintext ACK that names records of a higher epoch is discarded, unless `PlaintextFaults::Fatal` is set (RFC 9147 §7.2
+//!   ends the connection): anyone can send one. After the handshake the epochs of the two directions have nothing to do with
+//!   each other, and are not compared.
+//! * A client does not offer connection IDs (RFC 9147 §5.1 has it offer them even if it wants to receive none): there are none
+//!   yet.
+//! * A HelloVerifyRequest says DTLS 1.0, and clients do not compare that with anything (RFC 6347 §4.2.1 contradicts itself).
+//! * With [`KeyShares::HybridFirst`] the share of X25519 is the one that is half of the hybrid's (RFC 8446 §4.2.8 wants each
+//!   made independently): both are of one handshake, and one of them at most is used.
+//! * A HelloRequest in the middle of a handshake is like any message that does not belong there (RFC 5246 §7.4.1.1, §7.4 has it
+//!   ignored): without renegotiation no server sends one.
+//! * A client of DTLS 1.2 that sends no signature_algorithms is refused (RFC 5246 §7.4.1.4.1 would have SHA-1 sign for it).
 
 #![forbid(unsafe_code)]
 // No panic on any input, configuration or order of calls. Test modules may panic.
