@@ -87,17 +87,17 @@ impl Settings {
         self.credentials.last_mut().expect("there is one now")
     }
 
+    /// Another one, which the flags that follow are about.
+    fn begin_credential(&mut self) {
+        self.credential();
+        self.credentials.push(CredentialFlags::default());
+    }
+
     /// The application makes the tickets, unless it is said already that it declines.
     fn begin_ticket_callback(&mut self) {
         if self.conduct.tickets == TicketCallback::None {
             self.conduct.tickets = TicketCallback::Makes;
         }
-    }
-
-    /// Another one, which the flags that follow are about.
-    fn begin_credential(&mut self) {
-        self.credential();
-        self.credentials.push(CredentialFlags::default());
     }
 }
 
@@ -184,6 +184,8 @@ pub(crate) struct Expected {
     pub(crate) resumed: bool,
     pub(crate) no_session: bool,
     pub(crate) ticket_renewal: bool,
+    /// That a server keeps the session, and gives the client an id for it.
+    pub(crate) session_id: Option<bool>,
     pub(crate) verify_result: bool,
     pub(crate) hello_retry_request: Option<HelloRetryRequest>,
     pub(crate) protocol: Option<Vec<u8>>,
@@ -326,9 +328,8 @@ const FLAGS: &[(&str, Action)] = &[
     ("expect-no-session", Action::Switch(|s| s.expected.no_session = true)),
     ("expect-ticket-renewal", Action::Switch(|s| s.expected.ticket_renewal = true)),
     ("reverify-on-resume", Action::Switch(|s| s.verification.on_resumption = true)),
-    // Where a server keeps a session shows by whether it is resumed.
-    ("expect-no-session-id", Action::Ignore),
-    ("expect-session-id", Action::Ignore),
+    ("expect-no-session-id", Action::Switch(|s| s.expected.session_id = Some(false))),
+    ("expect-session-id", Action::Switch(|s| s.expected.session_id = Some(true))),
     ("expect-session-miss", Action::Switch(|s| s.expected.session_miss = true)),
     // Credentials
     ("trust-cert", Action::IgnoreValue),

@@ -2,16 +2,16 @@
 
 use crate::Failure;
 use crate::arguments::{Role, Settings};
-use crate::checks::Offered;
 use crate::credentials::{Resolver, credentials};
+use crate::notes::Notes;
 use crate::sessions::Kept;
 use crate::verification::Hook;
 use rustls::pki_types::ServerName;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use udtls::{
-    ClientConfig, Connection, DataSize, Direction, NamedGroup, PartialAcks, PlaintextFaults, ProtocolVersion,
-    ServerConfig, ServerNameAcknowledgement, TimeoutPolicy, TracedMessage, TransportConfig, UnofferedProtocol,
+    ClientConfig, Connection, DataSize, NamedGroup, PartialAcks, PlaintextFaults, ProtocolVersion, ServerConfig,
+    ServerNameAcknowledgement, TimeoutPolicy, TransportConfig, UnofferedProtocol,
 };
 
 /// Builds the association that the flags describe.
@@ -19,12 +19,12 @@ pub(crate) fn connection(
     settings: &Settings,
     kept: &Kept,
     hook: &Arc<Hook>,
-    offered: &Arc<Mutex<Offered>>,
+    notes: &Notes,
     now: Instant,
 ) -> Result<Connection, Failure> {
     let mut connection = match settings.role {
-        Role::Client => client(settings, kept, hook, offered, now)?,
-        Role::Server => server(settings, kept, hook, offered, now)?,
+        Role::Client => client(settings, kept, hook, notes, now)?,
+        Role::Server => server(settings, kept, hook, notes, now)?,
     };
     if let Some(mtu) = settings.transport.mtu {
         // On the connection and not in its configuration: the MTU must not fall back.
@@ -37,12 +37,12 @@ fn client(
     settings: &Settings,
     kept: &Kept,
     hook: &Arc<Hook>,
-    offered: &Arc<Mutex<Offered>>,
+    notes: &Notes,
     now: Instant,
 ) -> Result<Connection, Failure> {
     let builder = ClientConfig::builder().dangerous().with_custom_certificate_verifier(hook.clone());
     let builder = builder.map_err(Failure::failed)?;
-    let credentials = credentials(settings, offered)?;
+    let credentials = credentials(settings, notes)?;
     let mut config = if credentials.is_empty() {
         builder.with_no_client_auth()
     } else {
@@ -72,8 +72,8 @@ fn client(
     if settings.names.accept_unoffered_protocol {
         config.set_unoffered_protocol(UnofferedProtocol::Accepted);
     }
-    let offered = offered.clone();
-    config.set_message_trace(move |direction, message| note(&offered, direction, message));
+    let notes = notes.clone();
+    config.set_message_trace(move |direction, message| notes.note_message(direction, message));
     kept.configure_client(&mut config, settings);
     let name = settings.names.host_name.as_deref();
     if name.is_none() {
@@ -87,7 +87,7 @@ fn server(
     settings: &Settings,
     kept: &Kept,
     hook: &Arc<Hook>,
-    offered: &Arc<Mutex<Offered>>,
+    notes: &Notes,
     now: Instant,
 ) -> Result<Connection, Failure> {
     let verification = &settings.verification;
@@ -95,7 +95,7 @@ fn server(
         true => ServerConfig::builder().with_client_cert_verifier(hook.clone()),
         false => ServerConfig::builder().with_no_client_auth(),
     };
-    let resolver = Arc::new(Resolver::new(settings, offered)?);
+    let resolver = Arc::new(Resolver::new(settings, notes)?);
     let mut config = builder.map_err(Failure::failed)?.with_cert_resolver(resolver);
     config.set_versions(&versions(settings)).map_err(Failure::failed)?;
     config.set_groups(groups(settings)).map_err(Failure::failed)?;
@@ -110,14 +110,10 @@ fn server(
         config.set_server_name_acknowledgement(ServerNameAcknowledgement::Omitted);
     }
     config.set_transport(transport(settings)?);
-    let offered = offered.clone();
-    config.set_message_trace(move |direction, message| note(&offered, direction, message));
+    let notes = notes.clone();
+    config.set_message_trace(move |direction, message| notes.note_message(direction, message));
     kept.configure_server(&mut config, settings);
     Connection::server(Arc::new(config), now).map_err(Failure::failed)
-}
-
-fn note(offered: &Mutex<Offered>, direction: Direction, message: TracedMessage<'_>) {
-    offered.lock().expect("nobody panics while holding it").trace(direction, message);
 }
 
 /// BoringSSL's, unless the flags name others: a runner that is offered the hybrid group asks for it by HelloRetryRequest.

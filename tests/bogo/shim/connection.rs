@@ -3,22 +3,23 @@
 
 use crate::Failure;
 use crate::arguments::{Arguments, Settings};
-use crate::checks::{self, Offered};
+use crate::checks;
 use crate::clock::Clock;
 use crate::configuration;
 use crate::credentials::Keys;
 use crate::framing::{Framing, Item};
+use crate::notes::Notes;
 use crate::sessions::Kept;
 use crate::verification::Hook;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use udtls::{AlertDescription, CloseReason, Connection, Datagram, Event, KeyUpdateRequest, Pending};
 
 /// Runs one association. Whatever happens, all that it has to say is sent first.
 pub(crate) fn run(arguments: &Arguments, settings: &Settings, kept: &Kept, clock: &mut Clock) -> Result<(), Failure> {
     let hook = Arc::new(Hook::new(settings));
-    let offered = Arc::new(Mutex::new(Offered::default()));
-    let connection = configuration::connection(settings, kept, &hook, &offered, clock.now())?;
+    let notes = Notes::default();
+    let connection = configuration::connection(settings, kept, &hook, &notes, clock.now())?;
     let framing = Framing::connect(arguments.ipv6, arguments.port, arguments.shim_id)?;
     let mut session = Session {
         settings,
@@ -29,11 +30,11 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings, kept: &Kept, clock
         hook,
         keys: Keys::new(settings)?,
         key_delay: settings.conduct.key_delay,
-        offered,
+        notes,
         out: vec![0; MAX_DATAGRAM],
         end: End::NotYet,
     };
-    let ran = session.run().and_then(|()| session.check_session());
+    let ran = session.run().and_then(|()| session.check_end());
     let flushed = session.flush();
     session.framing.finish();
     ran.and(flushed)
@@ -55,7 +56,7 @@ struct Session<'s> {
     keys: Keys,
     /// How long the next signature takes.
     key_delay: Duration,
-    offered: Arc<Mutex<Offered>>,
+    notes: Notes,
     out: Vec<u8>,
     end: End,
 }
@@ -109,9 +110,11 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Not where the alert ended it: then there is nothing to keep a session for.
-    fn check_session(&self) -> Result<(), Failure> {
-        self.offered.lock().expect("nobody panics while holding it").check_trace(self.settings)?;
+    /// What was said, and what is left of it; nothing is where an alert ended it.
+    fn check_end(&self) -> Result<(), Failure> {
+        if let Some(expected) = &self.settings.expected.trace {
+            checks::equal("the trace", &self.notes.trace(), expected)?;
+        }
         match self.connection.negotiated() {
             Some(negotiated) => self.kept.check(self.settings, negotiated),
             None => Ok(()),
@@ -171,8 +174,7 @@ impl Session<'_> {
 
     fn handshake_complete(&mut self) -> Result<(), Failure> {
         if let Some(negotiated) = self.connection.negotiated() {
-            let offered = self.offered.lock().expect("nobody panics while holding it");
-            checks::check(self.settings, negotiated, &offered)?;
+            checks::check(self.settings, negotiated, &self.notes)?;
         }
         let conduct = &self.settings.conduct;
         if conduct.export_len > 0 {

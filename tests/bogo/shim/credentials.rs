@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use crate::arguments::{CredentialFlags, OcspCallback, Settings};
-use crate::checks::Offered;
+use crate::notes::Notes;
 use p384::ecdsa::{DerSignature, signature::hazmat::PrehashSigner};
 use p384::pkcs8::DecodePrivateKey;
 use rustls::crypto::aws_lc_rs;
@@ -10,18 +10,18 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer, 
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::{SignatureAlgorithm, SignatureScheme};
 use sha2::{Digest, Sha256};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use udtls::{ClientHello, Credential, Error, ResolvesServerCert};
 
 /// The credentials that the flags name, in the order in which they are tried: the one of the first flags comes last.
-pub(crate) fn credentials(settings: &Settings, offered: &Arc<Mutex<Offered>>) -> Result<Vec<Credential>, Failure> {
+pub(crate) fn credentials(settings: &Settings, notes: &Notes) -> Result<Vec<Credential>, Failure> {
     let others = (0..).zip(settings.credentials.get(1..).unwrap_or_default());
     let default = settings.credentials.first().map(|flags| (-1, flags));
     let mut credentials = Vec::new();
     for (place, flags) in others.chain(default) {
         if let (Some(chain), Some(key)) = (chain(flags)?, private_key(flags)?) {
             let later = settings.conduct.answers_later;
-            let key = Arc::new(ShimKey { key, later, place, offered: offered.clone() });
+            let key = Arc::new(ShimKey { key, later, place, notes: notes.clone() });
             credentials.push(credential(flags, settings, CertifiedKey::new(chain, key))?);
         }
     }
@@ -102,24 +102,24 @@ fn timestamps(list: &[u8]) -> Vec<Vec<u8>> {
 #[derive(Debug)]
 pub(crate) struct Resolver {
     credentials: Vec<Credential>,
-    offered: Arc<Mutex<Offered>>,
+    notes: Notes,
 }
 
 impl Resolver {
-    pub(crate) fn new(settings: &Settings, offered: &Arc<Mutex<Offered>>) -> Result<Self, Failure> {
+    pub(crate) fn new(settings: &Settings, notes: &Notes) -> Result<Self, Failure> {
         // No certificate is how a resolver refuses a client.
         let credentials = match settings.extensions.ocsp_callback {
             OcspCallback::Fails => Vec::new(),
-            OcspCallback::Agrees | OcspCallback::Declines => credentials(settings, offered)?,
+            OcspCallback::Agrees | OcspCallback::Declines => credentials(settings, notes)?,
         };
-        Ok(Self { credentials, offered: offered.clone() })
+        Ok(Self { credentials, notes: notes.clone() })
     }
 }
 
 impl ResolvesServerCert for Resolver {
     /// Chooses as the library does, and notes what the client offers.
     fn resolve(&self, hello: &ClientHello<'_>) -> Option<Credential> {
-        self.offered.lock().expect("nobody panics while holding it").note(hello);
+        self.notes.note_hello(hello);
         hello.choose(&self.credentials).cloned()
     }
 }
@@ -130,13 +130,13 @@ struct ShimKey {
     key: Arc<dyn SigningKey>,
     later: bool,
     place: i64,
-    offered: Arc<Mutex<Offered>>,
+    notes: Notes,
 }
 
 impl SigningKey for ShimKey {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
         let signer = self.key.choose_scheme(offered)?;
-        Some(Box::new(ShimSigner { signer, later: self.later, place: self.place, offered: self.offered.clone() }))
+        Some(Box::new(ShimSigner { signer, later: self.later, place: self.place, notes: self.notes.clone() }))
     }
 
     fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
@@ -153,12 +153,12 @@ struct ShimSigner {
     signer: Box<dyn Signer>,
     later: bool,
     place: i64,
-    offered: Arc<Mutex<Offered>>,
+    notes: Notes,
 }
 
 impl Signer for ShimSigner {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
-        self.offered.lock().expect("nobody panics while holding it").credential = Some(self.place);
+        self.notes.note_credential(self.place);
         match self.later {
             true => Err(Error::AnswerLater.into()),
             false => self.signer.sign(message),

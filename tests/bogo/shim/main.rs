@@ -6,6 +6,7 @@
 //! * `clock.rs`: the virtual clock, and which timers count as due
 //! * `configuration.rs`: flags → [`udtls::ClientConfig`], [`udtls::ServerConfig`]
 //! * `credentials.rs`: certificates and keys, and which of several is shown
+//! * `notes.rs`: what is noted during a handshake for a check after it
 //! * `sessions.rs`: what lasts from one connection to the next
 //! * `verification.rs`: the hook that judges the peer's certificate
 //! * `connection.rs`: one association from its first datagram to its end
@@ -18,6 +19,7 @@ mod configuration;
 mod connection;
 mod credentials;
 mod framing;
+mod notes;
 mod sessions;
 mod verification;
 

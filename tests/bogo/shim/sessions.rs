@@ -2,10 +2,12 @@
 
 use crate::Failure;
 use crate::arguments::{Role, Settings, TicketCallback};
+use crate::checks::equal;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
-use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache};
+use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
 use rustls::time_provider::DefaultTimeProvider;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use udtls::{
     ClientConfig, ClientSessionStore, HandshakeKind, Negotiated, ProtocolVersion, ServerConfig, Session, Ticketer,
@@ -15,7 +17,7 @@ use udtls::{
 pub(crate) struct Kept {
     store: Arc<Store>,
     ticketer: Arc<Ticketer>,
-    cache: Arc<ServerSessionMemoryCache>,
+    cache: Arc<Cache>,
 }
 
 /// The newest session last. Whose they are does not matter: there is one runner.
@@ -25,19 +27,51 @@ struct Store(Mutex<Sessions>);
 #[derive(Debug, Default)]
 struct Sessions {
     sessions: Vec<Session>,
-    /// Those that the current connection brought.
+    /// The one that the current connection offers, as octets.
+    offered: Vec<u8>,
+    /// Those that it brought, without that one, which comes back if it is resumed and its ticket is not renewed.
     received: usize,
 }
 
 impl ClientSessionStore for Store {
     fn put(&self, _: &ServerName<'static>, session: Session) {
         let mut sessions = self.0.lock().expect("nobody panics while holding it");
+        sessions.received += usize::from(session.to_bytes() != sessions.offered);
         sessions.sessions.push(session);
-        sessions.received += 1;
     }
 
     fn take(&self, _: &ServerName<'static>) -> Option<Session> {
-        self.0.lock().expect("nobody panics while holding it").sessions.pop()
+        let mut sessions = self.0.lock().expect("nobody panics while holding it");
+        let session = sessions.sessions.pop()?;
+        sessions.offered = session.to_bytes();
+        Some(session)
+    }
+}
+
+/// A server's sessions that no ticket holds.
+#[derive(Debug)]
+struct Cache {
+    sessions: Arc<ServerSessionMemoryCache>,
+    /// Those that were put there, as they came.
+    count: AtomicUsize,
+}
+
+impl StoresServerSessions for Cache {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.sessions.put(key, value)
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.sessions.get(key)
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.sessions.take(key)
+    }
+
+    fn can_cache(&self) -> bool {
+        self.sessions.can_cache()
     }
 }
 
@@ -96,12 +130,13 @@ impl Kept {
         Ok(Self {
             store: Arc::default(),
             ticketer: Arc::new(Ticketer::new(provider, Arc::new(DefaultTimeProvider)).map_err(Failure::failed)?),
-            cache: ServerSessionMemoryCache::new(16),
+            cache: Arc::new(Cache { sessions: ServerSessionMemoryCache::new(16), count: AtomicUsize::new(0) }),
         })
     }
 
     pub(crate) fn configure_client(&self, config: &mut ClientConfig, settings: &Settings) {
-        self.store.0.lock().expect("nobody panics while holding it").received = 0;
+        let mut sessions = self.store.0.lock().expect("nobody panics while holding it");
+        (sessions.received, sessions.offered) = (0, Vec::new());
         config.set_session_store(self.store.clone()).set_session_context(CONTEXT);
         if settings.verification.on_resumption {
             config.reverify_on_resumption();
@@ -130,22 +165,26 @@ impl Kept {
         }
     }
 
-    /// At the end of a connection: whether it brought the client a session.
+    /// At the end of a connection: whether it brought the client a session, or the server's cache.
     pub(crate) fn check(&self, settings: &Settings, negotiated: &Negotiated) -> Result<(), Failure> {
         if settings.role == Role::Server {
-            return Ok(());
+            return self.check_cache(settings, negotiated);
         }
         let received = self.store.0.lock().expect("nobody panics while holding it").received > 0;
         let expected = &settings.expected;
         let wanted = match (negotiated.version(), negotiated.handshake_kind()) {
             _ if expected.no_session => false,
-            // A session that is resumed comes back to the store, whether its ticket is renewed or not (RFC 5077 §3.3).
-            (ProtocolVersion::DTLS1_2, HandshakeKind::Resumed) => true,
+            (ProtocolVersion::DTLS1_2, HandshakeKind::Resumed) => expected.ticket_renewal,
             _ => true,
         };
-        match received == wanted {
-            true => Ok(()),
-            false => Err(Failure::Failed(format!("check of a new session: expected {wanted}, found {received}"))),
+        equal("a new session", received, wanted)
+    }
+
+    fn check_cache(&self, settings: &Settings, negotiated: &Negotiated) -> Result<(), Failure> {
+        let cached = self.cache.count.load(Ordering::Relaxed) > 0;
+        match (settings.expected.session_id, negotiated.handshake_kind()) {
+            (Some(expected), HandshakeKind::Full) => equal("a session in the cache", cached, expected),
+            _ => Ok(()),
         }
     }
 }
