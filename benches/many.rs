@@ -35,6 +35,10 @@ use udtls::{
 
 const VERSIONS: [ProtocolVersion; 2] = [ProtocolVersion::DTLS1_2, ProtocolVersion::DTLS1_3];
 
+/// Octets of memory that a connection may take, by version, and hibernating.
+const BOUNDS: [usize; 2] = [1_900, 3_200];
+const HIBERNATED: usize = 900;
+
 /// Octets of a record's payload.
 const PAYLOAD: usize = 64;
 /// Octets of such a datagram, at most.
@@ -54,10 +58,23 @@ fn main() {
     crowd.wait();
     let mut records = crowd.records();
     let memory = crowd.memory();
-    let mut table = Table::new(&["version", "associations", "handshakes/s", "octets each", "endpoint, each"]);
-    for ((version, rate), octets) in VERSIONS.iter().zip(rates).zip(memory.connections) {
-        let row = [version.to_string(), (count / 2).to_string(), format!("{rate:.0}"), octets.to_string()];
-        table.push_text(&row.into_iter().chain([memory.endpoint.to_string()]).collect::<Vec<_>>());
+    let headings = [
+        "version",
+        "associations",
+        "handshakes/s",
+        "octets each",
+        "hibernated",
+        "the struct in them",
+        "endpoint, each",
+    ];
+    let mut table = Table::new(&headings);
+    for (number, (version, rate)) in VERSIONS.iter().zip(rates).enumerate() {
+        let [awake, asleep] = [&memory.awake, &memory.asleep].map(|octets| octets[number]);
+        let awake = format!("{awake} (≤ {})", BOUNDS[number]);
+        let asleep = format!("{asleep} (≤ {HIBERNATED})");
+        let [count, rate] = [(count / 2).to_string(), format!("{rate:.0}")];
+        let [inline, endpoint] = [size_of::<Connection>(), memory.endpoint].map(|octets| octets.to_string());
+        table.push_text(&[version.to_string(), count, rate, awake, asleep, inline, endpoint]);
     }
     harness.finish("", "Many associations", &table);
     records.report(&harness);
@@ -70,8 +87,8 @@ struct Crowd {
     connections: Vec<Connection>,
     /// The application's own, and not counted.
     places: HashMap<ConnectionHandle, usize>,
-    /// Two datagrams of each association, one after the other, without gaps but for their longest length.
-    sealed: Vec<[Sealed; 2]>,
+    /// Three datagrams of each association.
+    sealed: Vec<[Sealed; 3]>,
     now: Instant,
     /// Octets of heap before anybody came.
     before: usize,
@@ -87,7 +104,9 @@ struct Sealed {
 /// Octets.
 struct Memory {
     /// Each, by version.
-    connections: [usize; 2],
+    awake: [usize; 2],
+    /// The same, hibernating.
+    asleep: [usize; 2],
     endpoint: usize,
 }
 
@@ -146,34 +165,40 @@ impl Crowd {
     /// What each connection has, and the endpoint; nothing is left of the connections.
     fn memory(&mut self) -> Memory {
         let each = self.connections.len() / VERSIONS.len();
-        let mut connections = [0; 2];
+        let (mut awake, mut asleep) = ([0; 2], [0; 2]);
         let struct_len = size_of::<Connection>();
-        for octets in connections.iter_mut().rev() {
+        for (awake, asleep) in awake.iter_mut().zip(&mut asleep).rev() {
             let full = heap();
             let kept = self.connections.len() - each;
+            self.connections[kept..].iter_mut().for_each(Connection::hibernate);
+            let without_contexts = heap();
             self.connections.truncate(kept);
-            *octets = (full - heap()) / each + struct_len;
+            let without = heap();
+            *awake = (full - without) / each + struct_len;
+            *asleep = (without_contexts - without) / each + struct_len;
         }
         let spine = self.connections.capacity() * struct_len;
         let endpoint = (heap().saturating_sub(self.before + spine)) / (2 * each);
-        Memory { connections, endpoint }
+        Memory { awake, asleep, endpoint }
     }
 
     /// Records at random among all, and of one that is alone.
     fn records(&mut self) -> Records {
         let order = shuffled(self.connections.len());
-        let (mut first, mut second) = (Vec::new(), Vec::new());
+        let (mut first, mut second, mut woken) = (Vec::new(), Vec::new(), Vec::new());
         let mut lone = Lone::new(self);
         for turn in order.chunks_exact(TURN) {
             // In the order of their arrival, as a socket's buffer would have them.
-            let mut arrivals: [Vec<_>; 2] =
+            let mut arrivals: [Vec<_>; 3] =
                 std::array::from_fn(|which| turn.iter().map(|number| (*number, self.sealed[*number][which])).collect());
-            let [cold, warm] = &mut arrivals;
+            let [cold, warm, waking] = &mut arrivals;
             first.push(self.receive(cold));
             second.push(self.receive(warm));
+            turn.iter().for_each(|number| self.connections[*number].hibernate());
+            woken.push(self.receive(waking));
             lone.turn();
         }
-        Records { first, second, lone: lone.turns }
+        Records { first, second, woken, lone: lone.turns }
     }
 
     /// So long a turn takes, a record.
@@ -230,17 +255,20 @@ impl Lone {
 struct Records {
     first: Vec<Duration>,
     second: Vec<Duration>,
+    woken: Vec<Duration>,
     lone: Vec<Duration>,
 }
 
 impl Records {
     fn report(&mut self, harness: &Harness) {
-        let [first, second, lone] = [&mut self.first, &mut self.second, &mut self.lone].map(|turns| middle(turns));
+        let Self { first, second, woken, lone } = self;
+        let [first, second, woken, lone] = [first, second, woken, lone].map(|turns| middle(turns));
         let mut table = Table::new(&["a record routed and opened", "ns", "× the only one"]);
         for (name, time) in [
             ("of the only association", lone),
             ("at random among all, its state in the caches (≤ 1.5)", second),
             ("at random among all", first),
+            ("of one that hibernated, its state in the caches", woken),
         ] {
             let ratio = time.as_secs_f64() / lone.as_secs_f64();
             table.push_text(&[name.to_owned(), time.as_nanos().to_string(), format!("{ratio:.2}")]);

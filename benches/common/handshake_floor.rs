@@ -143,6 +143,14 @@ impl Floor {
         floor
     }
 
+    /// The public-key operations of a full handshake alone.
+    pub(crate) fn public_keys(&self) {
+        let exchange = self.group.start().expect("a key pair");
+        let completed = self.group.start_and_complete(exchange.pub_key()).expect("a key exchange");
+        black_box(exchange.complete(&completed.pub_key).expect("a shared secret").secret_bytes());
+        self.authenticate(&self.noise[..64 + 34 + 32]);
+    }
+
     /// All of it, once.
     pub(crate) fn run(&self) {
         self.random();
