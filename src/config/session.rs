@@ -62,7 +62,7 @@ pub(crate) struct SessionState {
 }
 
 /// What the peer authenticated itself with in the first handshake.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PeerCredentials {
     /// End entity first; empty if the peer has none.
     pub(crate) certificates: Arc<[CertificateDer<'static>]>,
@@ -72,12 +72,6 @@ pub(crate) struct PeerCredentials {
     pub(crate) timestamps: Arc<[u8]>,
     /// What is wrong with the certificates.
     pub(crate) fault: Fault,
-}
-
-impl Default for PeerCredentials {
-    fn default() -> Self {
-        Self { certificates: Arc::default(), ocsp_response: Arc::default(), timestamps: Arc::default(), fault: None }
-    }
 }
 
 /// How long a session is good, in seconds of unix time.
