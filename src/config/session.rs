@@ -447,6 +447,30 @@ mod tests {
         assert_eq!(read.protocol.as_deref(), Some(&b"coap"[..]));
     }
 
+    /// Octets that an application kept somewhere else may come back as anything: they are read or refused, never more than
+    /// what is there.
+    #[test]
+    fn m2_altered_octets_are_read_or_refused() {
+        let bytes = session(0).to_bytes();
+        for len in 0..bytes.len() {
+            assert!(Session::from_bytes(&bytes[..len]).is_err(), "{len} of {} octets", bytes.len());
+        }
+        assert!(Session::from_bytes(&[&bytes[..], &[0]].concat()).is_err(), "something follows");
+        for bit in 0..bytes.len() * 8 {
+            let mut altered = bytes.clone();
+            altered[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(read) = Session::from_bytes(&altered) {
+                // No length was believed, and nothing was added or left out.
+                assert_eq!(read.to_bytes(), altered, "bit {bit}");
+            }
+        }
+        for at in 0..bytes.len() - 4 {
+            let mut altered = bytes.clone();
+            altered[at..at + 4].fill(0xff);
+            let _ = Session::from_bytes(&altered);
+        }
+    }
+
     #[test]
     fn every_handle_survives_as_octets() {
         let mut legacy = session(0);

@@ -7,6 +7,7 @@ mod ends;
 mod extensions;
 mod hello_versions;
 mod keys;
+mod patterns;
 mod pending;
 mod rest;
 mod timers;

@@ -38,6 +38,8 @@ mod tests12;
 mod tests13;
 #[cfg(test)]
 mod tests_extensions;
+#[cfg(test)]
+mod tests_patterns;
 mod transcript;
 #[cfg(test)]
 mod vectors;

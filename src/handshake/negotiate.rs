@@ -148,6 +148,13 @@ pub(crate) enum Selection<'a> {
     Dtls13(Selection13<'a>),
 }
 
+impl Selection<'_> {
+    /// Whether the ClientHello must come again, with another key share (RFC 8446 §4.1.4).
+    pub(crate) fn wants_retry(&self) -> bool {
+        matches!(self, Self::Dtls13(Selection13 { key_share: KeyShareChoice::Retry(_), .. }))
+    }
+}
+
 /// The parameters of a DTLS 1.3 handshake.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Selection13<'a> {

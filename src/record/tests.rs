@@ -1,6 +1,7 @@
 //! Properties of the record layer, with keys of every suite.
 
 mod limits;
+mod nonces;
 
 use super::*;
 use crate::crypto::{
