@@ -51,7 +51,7 @@ impl Many {
     /// Deals with one datagram.
     pub(crate) fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8], wire: &mut impl Wire) {
         match self.endpoint.handle(now, from, None, datagram, &mut self.out) {
-            Verdict::Drop(_) => {}
+            Verdict::Drop(_) | Verdict::Kept => {}
             Verdict::Reply(len) => wire.send(from, &self.out[..len]),
             Verdict::Incoming(incoming) => match self.endpoint.accept(*incoming, None, now) {
                 Ok((handle, connection)) => {

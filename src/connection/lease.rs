@@ -205,6 +205,14 @@ impl Lease {
         }
     }
 
+    /// The place, if it is counted.
+    pub(crate) fn seat(&self) -> Option<Arc<Seat>> {
+        match self {
+            Self::Held(seat) => Some(Arc::clone(seat)),
+            Self::Uncounted => None,
+        }
+    }
+
     /// Whether it is one of these places.
     pub(crate) fn is_among(&self, places: &Arc<Places>) -> bool {
         matches!(self, Self::Held(seat) if Arc::ptr_eq(&seat.places, places))

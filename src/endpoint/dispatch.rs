@@ -2,16 +2,16 @@
 //! that wants in.
 
 use super::admission::Admitted;
+use super::closed::Closed;
 use super::framing::{FirstRecord, HelloFragments};
 use super::incoming::{Proof, Unasked};
 use super::listener::{Decision, Request};
 use super::pool::Added;
-use super::routes::{Identity, Kinship, Origin, Place, Stage};
+use super::routes::{Again, Identity, Kinship, Origin, Place, Stage};
 use super::{ConnectionHandle, DropReason, Endpoint, Incoming, Server, Source, Validation, Verdict, stats};
 use crate::connection::{Order, Path, Standing};
 use crate::handshake::{Selection, estimated_flight12, select};
 use crate::wire::{ProtocolVersion, hello::ClientHello};
-use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::time::Instant;
 
@@ -62,11 +62,14 @@ impl Endpoint {
                 return Verdict::Connection(handle);
             }
             let Server::Yes(serving) = &mut self.server else { return Verdict::Drop(DropReason::NoServer) };
-            verdict = match serving.pool.add(now, source, &part) {
-                Added::Kept => Verdict::Drop(DropReason::Fragment),
-                Added::Refused => Verdict::Drop(DropReason::FragmentRefused),
-                Added::Whole => return self.judge_whole(now, source, header.message_seq, reply),
-            };
+            match (serving.pool.add(now, source, &part), &verdict) {
+                (Added::Whole, _) => return self.judge_whole(now, source, header.message_seq, reply),
+                (Added::Kept, _) => verdict = Verdict::Kept,
+                // What one part is good for counts, whatever the others are.
+                (_, Verdict::Kept) => {}
+                (Added::Repeated, _) => verdict = Verdict::Drop(DropReason::Fragment),
+                (Added::Refused, _) => verdict = Verdict::Drop(DropReason::FragmentRefused),
+            }
         }
         verdict
     }
@@ -83,11 +86,17 @@ impl Endpoint {
             if let Server::Yes(serving) = &mut self.server {
                 serving.pool.give_back(whole);
             }
-            if !matches!(verdict, Verdict::Drop(DropReason::Malformed)) {
-                if let Server::Yes(serving) = &mut self.server {
+            let Server::Yes(serving) = &mut self.server else { return verdict };
+            match &verdict {
+                Verdict::Drop(DropReason::Malformed) => {}
+                Verdict::Incoming(_) | Verdict::Connection(_) => {
                     serving.pool.forget(source, message_seq);
+                    return verdict;
                 }
-                return verdict;
+                Verdict::Drop(_) | Verdict::Reply(_) | Verdict::Kept => {
+                    serving.pool.forget_whole(source);
+                    return verdict;
+                }
             }
         }
     }
@@ -106,10 +115,11 @@ impl Endpoint {
                 Kinship::New => {}
             }
             if request.message_seq == 0
-                && let Some((path, version)) = self.path_without_cookie(&hello, &request, resident)
+                && let Some(welcome) = self.welcome(&hello, &request, resident)
             {
+                let Welcome { path, version, again } = welcome;
                 let unasked = Unasked { body: request.hello.into(), record: request.record, version, path };
-                return self.arrive(source, Proof::Unasked(unasked), Origin::Plain(identity));
+                return self.arrive(source, Proof::Unasked(unasked), Origin::Plain(identity, again));
             }
         }
         let Server::Yes(serving) = &self.server else { return Verdict::Drop(DropReason::NoServer) };
@@ -135,15 +145,17 @@ impl Endpoint {
     }
 }
 
+/// How a client begins that needs no cookie.
+struct Welcome {
+    path: Path,
+    version: ProtocolVersion,
+    again: Again,
+}
+
 /// What is not at the heart of it: who needs no cookie, who gets a place, who loses one.
 impl Endpoint {
     /// How a client may be answered that shows no cookie, if it may.
-    fn path_without_cookie(
-        &self,
-        hello: &ClientHello<'_>,
-        request: &Request<'_>,
-        has_association: bool,
-    ) -> Option<(Path, ProtocolVersion)> {
+    fn welcome(&self, hello: &ClientHello<'_>, request: &Request<'_>, has_association: bool) -> Option<Welcome> {
         let Server::Yes(serving) = &self.server else { return None };
         if !hello.legacy_cookie.is_empty() || hello.known.cookie.is_some() {
             return None;
@@ -155,10 +167,14 @@ impl Endpoint {
             Selection::Dtls13(_) => ProtocolVersion::DTLS1_3,
             Selection::Dtls12 => ProtocolVersion::DTLS1_2,
         };
+        let again = if selection.wants_retry() { Again::Awaited } else { Again::Never };
         let path = match self.config.validation {
             Validation::Vouched => Some(Path::Validated),
             // Nobody loses an association to a forger.
             Validation::UnderLoad if loaded || has_association => None,
+            // The round trip is due anyway, and a cookie comes with it. Nor may a forger have an association wait for a
+            // second ClientHello at another's address: the parts of a genuine one would go there.
+            Validation::UnderLoad if again == Again::Awaited => None,
             Validation::UnderLoad => {
                 let path = Path::unvalidated(request.received);
                 match selection {
@@ -172,7 +188,7 @@ impl Endpoint {
             }
             Validation::Always => None,
         };
-        path.map(|path| (path, version))
+        path.map(|path| Welcome { path, version, again })
     }
 
     /// A client that may come in, if there is a place for it.
@@ -210,14 +226,11 @@ impl Endpoint {
     }
 
     /// Counts associations that are ended, and tells the application of those that it has.
-    pub(super) fn revoked(
-        counter: &mut u64,
-        closed: &mut VecDeque<ConnectionHandle>,
-    ) -> impl FnMut(ConnectionHandle, Stage) {
-        move |handle, stage| {
+    pub(super) fn revoked(counter: &mut u64, closed: &mut Closed) -> impl FnMut(ConnectionHandle, Place) {
+        move |handle, place| {
             stats::count(counter);
-            if stage == Stage::Begun {
-                closed.push_back(handle);
+            if place.stage == Stage::Begun {
+                closed.push(handle, place.seat);
             }
         }
     }

@@ -84,6 +84,8 @@ pub enum ReplyKind {
 #[derive(Debug)]
 pub struct Validated {
     pub(super) hello: FirstHello,
+    /// By which the client was answered.
+    config: Arc<ServerConfig>,
 }
 
 /// A whole ClientHello as it came.
@@ -149,7 +151,7 @@ impl Listener {
             Err(error) => Err(error),
         };
         match decided {
-            Ok(Decided::Accept(start)) => Decision::Accept(Validated::new(request, start)),
+            Ok(Decided::Accept(start)) => Decision::Accept(Validated::new(request, start, &self.config)),
             Ok(Decided::Answer(answer)) => answer.write(request, reply),
             Err(error) => match error.alert() {
                 Some(alert) => Answer::alert(alert, None).write(request, reply),
@@ -253,22 +255,26 @@ impl Listener {
 }
 
 impl Validated {
-    fn new(request: &Request<'_>, start: StatelessStart) -> Self {
+    fn new(request: &Request<'_>, start: StatelessStart, config: &Arc<ServerConfig>) -> Self {
         let hello = FirstHello {
             body: request.hello.to_vec(),
             message_seq: request.message_seq,
             sequence_number: request.record,
             start,
         };
-        Self { hello }
+        Self { hello, config: Arc::clone(config) }
     }
 
-    /// The association that begins here. `config` is the listener's, or one with the same versions, suites and groups.
+    /// The association that begins here. `config` is the listener's, or one with the same versions, suites and groups: they
+    /// were chosen already.
     ///
     /// # Errors
-    /// [`ConfigError`] where a configuration turns out not to work. A ClientHello that is refused makes an association that
+    /// [`ConfigError::ParametersDiffer`] if it has others; [`ConfigError`] where a configuration turns out not to work. A ClientHello that is refused makes an association that
     /// has failed, with its alert to be sent.
     pub fn accept(self, config: Arc<ServerConfig>, now: Instant) -> Result<Connection, ConfigError> {
+        if !self.config.negotiates_like(&config) {
+            return Err(ConfigError::ParametersDiffer);
+        }
         Connection::server_after_hello(config, self.hello, now)
     }
 }

@@ -7,6 +7,7 @@
 //! application decides (`incoming.rs`).
 
 mod admission;
+mod closed;
 mod config;
 mod cookie;
 mod dispatch;
@@ -31,11 +32,11 @@ use crate::connection::{Connection, Standing};
 use crate::crypto;
 use crate::wire::AlertDescription;
 use admission::Admission;
+use closed::Closed;
 use config::KeySource;
 use pool::FragmentPool;
 use routes::{Origin, Place, Routes, Stage};
 use rustls::pki_types::ServerName;
-use std::collections::VecDeque;
 use std::fmt;
 use std::hash::RandomState;
 use std::net::{IpAddr, SocketAddr};
@@ -108,7 +109,7 @@ pub struct Endpoint {
     routes: Routes,
     admission: Admission,
     stats: EndpointStats,
-    closed: VecDeque<ConnectionHandle>,
+    closed: Closed,
     hasher: RandomState,
 }
 
@@ -131,6 +132,8 @@ struct Serving {
 pub enum Verdict {
     /// Nothing; it is counted.
     Drop(DropReason),
+    /// Nothing: it held part of a ClientHello, which is kept until the rest has come.
+    Kept,
     /// Send so many octets of the reply buffer to where it came from. Nothing was kept.
     Reply(usize),
     /// Decide about a new client.
@@ -163,7 +166,7 @@ impl Endpoint {
             }
         };
         let (routes, stats) = (Routes::default(), EndpointStats::new());
-        let (closed, hasher) = (VecDeque::new(), RandomState::new());
+        let (closed, hasher) = (Closed::default(), RandomState::new());
         Ok(Self { config, server, routes, admission, stats, closed, hasher })
     }
 
@@ -200,7 +203,9 @@ impl Endpoint {
         now: Instant,
     ) -> Result<(ConnectionHandle, Connection), ConfigError> {
         let source = Source::new(remote, local).map_err(|_| ConfigError::Address)?;
-        if self.routes.find(&source).is_some() {
+        if let Some(known) = self.routes.find(&source)
+            && !(self.config.validation == Validation::UnderLoad && self.routes.is_unproven(&known))
+        {
             return Err(ConfigError::AddressInUse);
         }
         if !self.admission.has_room() {
@@ -210,7 +215,8 @@ impl Endpoint {
         let (seat, lease) = self.admission.seat(&source, Standing::Established);
         connection.settle(lease);
         let place = Place { source, seat, origin: Origin::Ours, stage: Stage::Begun };
-        let handle = self.routes.insert(place, |_, _| {});
+        // A handshake of which nobody knows whether it is that peer's makes way: or a forger could keep us from calling.
+        let handle = self.routes.insert(place, Self::revoked(&mut self.stats.replaced, &mut self.closed));
         Ok((handle, connection))
     }
 
@@ -236,12 +242,19 @@ impl Endpoint {
             Some(config) if serving.config.negotiates_like(&config) => config,
             Some(_) => return Err(ConfigError::ParametersDiffer),
         };
-        let (handle, source) = (incoming.handle, incoming.source);
-        let connection = incoming.into_connection(config, now)?;
-        if let Some(place) = self.routes.get_mut(handle) {
-            place.stage = Stage::Begun;
-            let routes = &self.routes;
-            self.admission.begun(&source, handle, |handle| routes.get(handle).is_some_and(Place::is_evictable));
+        let (handle, source, seat) = (incoming.handle, incoming.source, incoming.lease.seat());
+        let mut connection = incoming.into_connection(config, now)?;
+        match self.routes.get_mut(handle) {
+            Some(place) => {
+                place.stage = Stage::Begun;
+                let routes = &self.routes;
+                self.admission.begun(&source, handle, |handle| routes.get(handle).is_some_and(Place::is_evictable));
+            }
+            // While the application thought about it, the client has begun anew.
+            None => {
+                connection.obey();
+                seat.into_iter().for_each(|seat| self.closed.push(handle, seat));
+            }
         }
         stats::count(&mut self.stats.accepted);
         self.keep_memory_bounded();
@@ -250,14 +263,17 @@ impl Endpoint {
 
     /// Turns a client away with a fatal alert, of which so many octets are to be sent from the front of `reply`.
     pub fn refuse(&mut self, incoming: Incoming, description: AlertDescription, reply: &mut [u8]) -> usize {
-        stats::count(&mut self.stats.refused);
+        if incoming.lease.is_among(self.admission.places()) {
+            stats::count(&mut self.stats.refused);
+        }
         listener::write_alert(description, incoming.record(), reply).unwrap_or_default()
     }
 
     /// Turns a client away without a word. If it sends its ClientHello again, it comes again.
     pub fn ignore(&mut self, incoming: Incoming) {
-        drop(incoming);
-        stats::count(&mut self.stats.ignored);
+        if incoming.lease.is_among(self.admission.places()) {
+            stats::count(&mut self.stats.ignored);
+        }
     }
 
     /// Tells the endpoint what became of a connection: to be called after each use of it.
@@ -276,9 +292,10 @@ impl Endpoint {
     }
 
     /// The next connection that had to end: because another association with the same peer has replaced it, or because it was
-    /// half-open and had to make way. Its own events say so when it is next used; what is left to do is to drop it.
+    /// half-open and had to make way. Its own events say so when it is next used; what is left to do is to drop it. One that
+    /// was dropped already is not named.
     pub fn poll_closed(&mut self) -> Option<ConnectionHandle> {
-        self.closed.pop_front()
+        self.closed.pop()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called next. May be past.

@@ -63,13 +63,15 @@ struct Key {
     source: Source,
 }
 
-/// What became of a fragment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What became of a fragment; of several candidates the one that it did most for counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Added {
-    /// It waits for others, or brought nothing new.
-    Kept,
     /// It is of no use, or there is no room that it may take.
     Refused,
+    /// It brought nothing new.
+    Repeated,
+    /// It waits for others.
+    Kept,
     /// With it a ClientHello is whole: [`FragmentPool::lend`] gives it.
     Whole,
 }
@@ -107,12 +109,7 @@ impl FragmentPool {
         let key = Key { source, message_seq: header.message_seq, length: header.length };
         let mut added = Added::Refused;
         for slot in self.slots.iter_mut().filter(|slot| slot.holds(&key, now)) {
-            match slot.extend(part) {
-                Added::Refused => {}
-                Added::Whole => added = Added::Whole,
-                Added::Kept if added == Added::Refused => added = Added::Kept,
-                Added::Kept => {}
-            }
+            added = added.max(slot.extend(part));
         }
         if added != Added::Refused {
             return added;
@@ -144,11 +141,21 @@ impl FragmentPool {
         }
     }
 
-    /// The ClientHello was decided upon: what is left of it, and of earlier ones of that source, is of no use.
+    /// The ClientHello began an association or belongs to one: what is left of it, and of earlier ones of that source, is
+    /// of no use.
     pub(super) fn forget(&mut self, source: Source, message_seq: u16) {
+        self.clear(|candidate| candidate.key.source == source && candidate.key.message_seq <= message_seq);
+    }
+
+    /// The ClientHello was answered, which anyone can bring about who writes that source's address: others that are whole
+    /// were too late, and those that are not go on waiting.
+    pub(super) fn forget_whole(&mut self, source: Source) {
+        self.clear(|candidate| candidate.key.source == source && candidate.filled == candidate.key.length);
+    }
+
+    fn clear(&mut self, of_no_use: impl Fn(&Candidate) -> bool) {
         for slot in &mut self.slots {
-            let Occupant::Candidate(candidate) = &slot.occupant else { continue };
-            if candidate.key.source == source && candidate.key.message_seq <= message_seq {
+            if matches!(&slot.occupant, Occupant::Candidate(candidate) if of_no_use(candidate)) {
                 slot.occupant = Occupant::Nobody;
             }
         }
@@ -161,7 +168,8 @@ impl FragmentPool {
     }
 
     /// A slot for a new candidate: a free one, or one that is taken from another. A source has a few at most. A fragment of
-    /// an earlier message, which may come late, never takes the place of a later one's.
+    /// an earlier message, which may come late, does not take the place of a later one's, unless these have all the
+    /// places of the source: no client sends so many, but a forger who would shut it out may.
     fn find_room(&mut self, key: &Key, now: Instant) -> Option<&mut Slot> {
         let (mut own, mut free) = (0_usize, None);
         for (index, slot) in self.slots.iter().enumerate() {
@@ -172,25 +180,27 @@ impl FragmentPool {
             }
         }
         let crowded = own >= MAX_PER_SOURCE;
-        let index = match free {
-            Some(index) if !crowded => index,
-            _ => self.draw(|candidate| {
+        let mut index = free.filter(|_| !crowded);
+        if index.is_none() {
+            index = self.draw(|candidate| {
                 let same = candidate.key.source == key.source;
                 let later = same && candidate.key.message_seq > key.message_seq;
                 !later && (same || !crowded)
-            })?,
-        };
-        self.slots.get_mut(index)
+            });
+        }
+        if index.is_none() && crowded {
+            index = self.draw(|candidate| candidate.key.source == key.source);
+        }
+        self.slots.get_mut(index?)
     }
 
-    /// A slot drawn at random; if that may not be taken, the next that may.
+    /// A slot drawn at random among those that may be taken, each as likely as the others: whoever knows which it will be
+    /// can have the same client lose its place every time.
     fn draw(&mut self, may: impl Fn(&Candidate) -> bool) -> Option<usize> {
-        let count = self.slots.len();
-        let start = self.chance.below(count)?;
-        (start..count).chain(0..start).find(|index| match self.slots.get(*index).map(|slot| &slot.occupant) {
-            Some(Occupant::Candidate(candidate)) => may(candidate),
-            Some(Occupant::Nobody) | None => false,
-        })
+        let takable = |slot: &Slot| matches!(&slot.occupant, Occupant::Candidate(candidate) if may(candidate));
+        let lot = self.chance.below(self.slots.iter().filter(|slot| takable(slot)).count())?;
+        let mut slots = self.slots.iter().enumerate().filter(|(_, slot)| takable(slot));
+        slots.nth(lot).map(|(index, _)| index)
     }
 }
 
@@ -236,7 +246,7 @@ impl Slot {
             }
         }
         if new == 0 {
-            return Added::Kept;
+            return Added::Repeated;
         }
         candidate.filled = candidate.filled.saturating_add(new);
         candidate.received = candidate.received.saturating_add(part.received);

@@ -45,8 +45,15 @@ pub(super) enum Origin {
     Ours,
     /// By this ClientHello, with a cookie.
     Cookie(Identity),
-    /// By this ClientHello, without one: another may have to follow.
-    Plain(Identity),
+    /// By this ClientHello, without one.
+    Plain(Identity, Again),
+}
+
+/// Whether an association without a cookie has its client send its ClientHello once more (RFC 8446 §4.1.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    Never,
+    Awaited,
 }
 
 /// Tells one ClientHello from others.
@@ -162,8 +169,10 @@ impl Routes {
             let Some(place) = self.places.get(&handle) else { continue };
             let same = match (place.origin, place.seat.standing()) {
                 // A ClientHello of a handshake that goes on, whatever its cookie: late, or the answer to a request.
-                (Origin::Cookie(known) | Origin::Plain(known), Standing::HalfOpen) => known.random == identity.random,
-                (Origin::Cookie(known) | Origin::Plain(known), _) => known.whole == identity.whole,
+                (Origin::Cookie(known) | Origin::Plain(known, _), Standing::HalfOpen) => {
+                    known.random == identity.random
+                }
+                (Origin::Cookie(known) | Origin::Plain(known, _), _) => known.whole == identity.whole,
                 (Origin::Ours, _) => false,
             };
             match place.stage {
@@ -175,16 +184,28 @@ impl Routes {
         Kinship::New
     }
 
-    /// The handshake with that source that may want a second ClientHello, which no stateless reply asked for.
+    /// The handshake with that source that wants a second ClientHello, which no stateless reply asked for.
     pub(super) fn awaits_client_hello(&self, source: &Source) -> Option<ConnectionHandle> {
         let of = |handle: &ConnectionHandle| {
             self.places.get(handle).is_some_and(|place| {
-                matches!(place.origin, Origin::Plain(_))
+                matches!(place.origin, Origin::Plain(_, Again::Awaited))
                     && place.seat.standing() == Standing::HalfOpen
                     && place.stage == Stage::Begun
             })
         };
         self.by_source.get(source)?.handles().find(of)
+    }
+
+    /// Whether all there is with that source is a handshake whose address nobody has shown to be right, by a cookie or by
+    /// an answer under keys.
+    pub(super) fn is_unproven(&self, source: &Source) -> bool {
+        self.by_source.get(source).is_some_and(|residents| {
+            residents.handles().all(|handle| {
+                self.places.get(&handle).is_some_and(|place| {
+                    matches!(place.origin, Origin::Plain(..)) && place.seat.standing() == Standing::HalfOpen
+                })
+            })
+        })
     }
 
     /// Whether the association with that source is one that we began.
@@ -197,7 +218,7 @@ impl Routes {
     pub(super) fn insert(
         &mut self,
         place: Place,
-        mut revoked: impl FnMut(ConnectionHandle, Stage),
+        mut revoked: impl FnMut(ConnectionHandle, Place),
     ) -> ConnectionHandle {
         self.last = self.last.wrapping_add(1);
         let handle = ConnectionHandle(self.last);
@@ -222,7 +243,7 @@ impl Routes {
     }
 
     /// If the client that began anew has proven that it is the same, its older association ends.
-    pub(super) fn promote(&mut self, source: &Source, revoked: impl FnMut(ConnectionHandle, Stage)) {
+    pub(super) fn promote(&mut self, source: &Source, revoked: impl FnMut(ConnectionHandle, Place)) {
         let Some(residents) = self.by_source.get(source) else { return };
         let Challenger::Somebody(challenger) = residents.challenger else { return };
         let complete = self.places.get(&challenger).is_some_and(|place| place.seat.standing() == Standing::Established);
@@ -236,13 +257,13 @@ impl Routes {
         &mut self,
         handle: ConnectionHandle,
         order: Order,
-        mut revoked: impl FnMut(ConnectionHandle, Stage),
+        mut revoked: impl FnMut(ConnectionHandle, Place),
     ) {
         let Some(place) = self.remove(handle) else { return };
         let counted = place.seat.standing() < Standing::Over;
         place.seat.revoke(order);
         if counted {
-            revoked(handle, place.stage);
+            revoked(handle, place);
         }
     }
 
@@ -286,3 +307,13 @@ impl Routes {
 
 /// So many associations that the application has let go of may be remembered in any case.
 const LEFT_BEHIND: usize = 64;
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::ConnectionHandle;
+
+    /// A handle of a test's own.
+    pub(in crate::endpoint) fn handle(number: u64) -> ConnectionHandle {
+        ConnectionHandle(number)
+    }
+}

@@ -4,7 +4,7 @@ use super::Verdict;
 use super::listener::{Reply, ReplyKind};
 use std::fmt;
 
-/// Why a datagram went no further: nothing was answered, and nothing is kept but what a reason says.
+/// Why a datagram went no further: nothing was answered, and nothing of it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DropReason {
@@ -14,7 +14,7 @@ pub enum DropReason {
     NotForUs,
     /// A ClientHello that cannot be read.
     Malformed,
-    /// Part of a ClientHello; the rest is awaited.
+    /// Part of a ClientHello that brings nothing new; to a [`Listener`](super::Listener) alone, any part of one.
     Fragment,
     /// Part of a ClientHello, for which there is no room: it is too long, or all room is taken by those that go before.
     FragmentRefused,
@@ -55,7 +55,7 @@ impl fmt::Display for DropReason {
             Self::Source => "no peer sends from that address",
             Self::NotForUs => "it belongs to no association",
             Self::Malformed => "a ClientHello that cannot be read",
-            Self::Fragment => "the rest of the ClientHello is awaited",
+            Self::Fragment => "part of a ClientHello that is of no use",
             Self::FragmentRefused => "no room for this part of a ClientHello",
             Self::Undecided => "the application has not decided yet",
             Self::ReplyTooLong => "no reply fits",
@@ -96,6 +96,8 @@ pub struct EndpointStats {
     pub half_open: usize,
     /// Octets of memory that these take, by estimate.
     pub handshake_memory: usize,
+    /// Datagrams with part of a ClientHello that was kept.
+    pub fragments_kept: u64,
     /// Cookies sent, by HelloVerifyRequest or HelloRetryRequest.
     pub cookies_sent: u64,
     /// ClientHellos with a valid cookie.
@@ -124,6 +126,7 @@ impl EndpointStats {
             connections: 0,
             half_open: 0,
             handshake_memory: 0,
+            fragments_kept: 0,
             cookies_sent: 0,
             cookies_accepted: 0,
             alerts_sent: 0,
@@ -151,6 +154,7 @@ impl EndpointStats {
     pub(super) fn count(&mut self, verdict: &Verdict) {
         match verdict {
             Verdict::Drop(reason) => count_in(&mut self.dropped, DropReason::ALL, reason),
+            Verdict::Kept => count(&mut self.fragments_kept),
             Verdict::Incoming(_) => count(&mut self.incoming),
             Verdict::Reply(_) | Verdict::Connection(_) => {}
         }

@@ -32,6 +32,7 @@ pub(crate) struct Peer {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Dropped(udtls::DropReason),
+    Kept,
     Reply(Vec<u8>),
     Incoming(Box<Incoming>),
     For(ConnectionHandle),
@@ -73,6 +74,7 @@ impl World {
         let mut reply = vec![0; 1500];
         match self.endpoint.handle(self.now, from, None, datagram, &mut reply) {
             Verdict::Drop(reason) => Outcome::Dropped(reason),
+            Verdict::Kept => Outcome::Kept,
             Verdict::Reply(len) => {
                 reply.truncate(len);
                 self.replies += len;
@@ -87,7 +89,7 @@ impl World {
     /// An application that accepts everyone: what goes back to the peer.
     pub(crate) fn serve(&mut self, from: SocketAddr, datagram: &[u8]) -> Vec<Vec<u8>> {
         let handle = match self.ask(from, datagram) {
-            Outcome::Dropped(_) => return Vec::new(),
+            Outcome::Dropped(_) | Outcome::Kept => return Vec::new(),
             Outcome::Reply(reply) => return vec![reply],
             Outcome::Incoming(incoming) => {
                 let (handle, connection) = self.endpoint.accept(*incoming, None, self.now).expect("accepted");

@@ -63,7 +63,7 @@ fn fragments_come_in_any_order_overlap_and_repeat() {
         for (record, range) in order.into_iter().enumerate() {
             added.push(scene.add(1, &part(0, &whole, range.clone(), record as u64)));
             if added.last() != Some(&Added::Whole) {
-                assert_eq!(scene.add(1, &part(0, &whole, range, 9)), Added::Kept);
+                assert_eq!(scene.add(1, &part(0, &whole, range, 9)), Added::Repeated);
             }
         }
         assert!(added.contains(&Added::Whole), "{first}");
@@ -198,4 +198,25 @@ fn lots_are_even_and_follow_the_seed() {
     assert_eq!(draw(SEED), draw(SEED));
     assert_ne!(draw(SEED), draw([8; 32]));
     assert_eq!(Chance::new(SEED).below(0), None);
+}
+
+/// Later messages, as many as a source may have, do not keep an earlier one out: a forger may have sent them all.
+#[test]
+fn c9_later_messages_do_not_keep_an_earlier_one_out() {
+    let honest = hello(1500, 0);
+    let mut through = 0;
+    for round in 0..100_u8 {
+        let mut scene = Scene::new([8, 256][usize::from(round % 2)]);
+        scene.pool.chance = Chance::new([round; 32]);
+        for length in 0..10 {
+            scene.add(1, &part(u16::MAX, &hello(1000 + length, 0), 0..900, 0));
+        }
+        assert_eq!(scene.pool.taken(scene.now), MAX_PER_SOURCE);
+        assert_eq!(scene.add(1, &part(0, &honest, 0..1000, 0)), Added::Kept);
+        // One more of them between the two parts of the client's.
+        scene.add(1, &part(u16::MAX, &hello(2000, 0), 0..900, 0));
+        through += usize::from(scene.add(1, &part(0, &honest, 1000..1500, 1)) == Added::Whole);
+        assert!(scene.pool.taken(scene.now) <= MAX_PER_SOURCE);
+    }
+    assert!((60..90).contains(&through), "three of four: {through}");
 }

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 use udtls::{
-    CloseReason, Connection, ConnectionHandle, Datagram, Direction, DropReason, Endpoint, EndpointStats, Event, Verdict,
+    CloseReason, Connection, ConnectionHandle, Datagram, Direction, Endpoint, EndpointStats, Event, Verdict,
 };
 
 /// A foreign stack without a socket.
@@ -78,7 +78,7 @@ impl<P: Peer + ?Sized> Association<P> {
                         (both.datagrams, both.many) = (datagrams, Some((endpoint, handle)));
                         return Ok(both);
                     }
-                    Verdict::Drop(DropReason::Fragment) => {}
+                    Verdict::Kept => {}
                     verdict => return Err(format!("our endpoint: {verdict:?}")),
                 }
             }

@@ -8,7 +8,7 @@ use crate::link;
 use crate::memory::{self, Association};
 use crate::table::{Role, Version};
 use std::time::Instant;
-use udtls::{Direction, DropReason, HandshakeKind, HelloRetryRequest, KeyUpdateRequest, NamedGroup};
+use udtls::{Direction, HandshakeKind, HelloRetryRequest, KeyUpdateRequest, NamedGroup};
 
 type Both = Association<dyn Foreign>;
 
@@ -210,8 +210,7 @@ fn cookie(both: &Both, group: NamedGroup) -> Result<(), String> {
     let negotiated = both.connection.negotiated().ok_or("nothing negotiated")?;
     if group == NamedGroup::X25519MLKEM768 {
         same("group", group, negotiated.group())?;
-        let fragments = stats.dropped(DropReason::Fragment);
-        if fragments == 0 {
+        if stats.fragments_kept == 0 {
             return Err("no ClientHello came in fragments".into());
         }
     }
