@@ -90,10 +90,13 @@ fn open(from: End, epoch: usize, record: &[u8]) -> Option<(u8, Vec<u8>)> {
     SUITES.iter().find_map(|suite| suite.open(&suite.secret(from, epoch)?, record))
 }
 
+/// HKDF-Expand from a secret.
+type Expander = Box<dyn Fn(&[u8]) -> Box<dyn HkdfExpander> + Send + Sync>;
+
 /// A suite of DTLS 1.3.
 struct Suite {
     hash_len: usize,
-    expander: Box<dyn Fn(&[u8]) -> Box<dyn HkdfExpander> + Send + Sync>,
+    expander: Expander,
     aead: &'static Algorithm,
     mask: &'static quic::Algorithm,
 }
