@@ -3,7 +3,7 @@
 //!
 //! The secrets belong to the thread, as the runs do.
 
-use crate::provider::End;
+use crate::ladder::End;
 use aws_lc_rs::aead::quic::{self, HeaderProtectionKey};
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use rustls::KeyLog;

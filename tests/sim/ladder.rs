@@ -1,9 +1,26 @@
 //! What was sent, lost and received, in the order of virtual time: compared when a run is repeated, printed when one fails.
 
 use crate::keys::{Content, contents};
-use crate::provider::End;
 use std::fmt;
 use std::time::Duration;
+
+/// One of the two ends of an association.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum End {
+    Client,
+    Server,
+}
+
+impl End {
+    pub(crate) const BOTH: [Self; 2] = [Self::Client, Self::Server];
+
+    pub(crate) const fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+}
 
 /// One event on the network.
 #[derive(Clone, Debug, PartialEq, Eq)]

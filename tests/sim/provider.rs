@@ -6,6 +6,7 @@
 //! of one seed multiply and verify the same numbers.
 
 use crate::exchange::{Hybrid, P256, X25519};
+pub(crate) use crate::ladder::End;
 use p256::ecdsa::signature::hazmat::RandomizedPrehashSigner;
 use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::Generate;
@@ -26,24 +27,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
-
-/// One of the two ends of an association.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum End {
-    Client,
-    Server,
-}
-
-impl End {
-    pub(crate) const BOTH: [Self; 2] = [Self::Client, Self::Server];
-
-    pub(crate) const fn other(self) -> Self {
-        match self {
-            Self::Client => Self::Server,
-            Self::Server => Self::Client,
-        }
-    }
-}
 
 /// Begins both ends' streams anew: what follows on this thread repeats what followed the same seed before.
 pub(crate) fn reseed(seed: u64) {
