@@ -7,15 +7,19 @@
 
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
+#include <wolfssl/internal.h>
 #include <wolfssl/wolfio.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Commands. */
-enum { NEW = 'N', DATAGRAM = 'D', WRITE = 'W', UPDATE_KEYS = 'U', EXPORT = 'X', FACTS = 'Q', CLOSE = 'C', TICK = 'T' };
+enum { NEW = 'N', DATAGRAM = 'D', WRITE = 'W', UPDATE_KEYS = 'U', EXPORT = 'X', FACTS = 'Q', CLOSE = 'C', TICK = 'T', CLOCK = 'K',
+       TIMEOUT = 'I', EXPIRE = 'E' };
 /* Answers. */
 enum { SENT = 'd', RECEIVED = 'r', ESTABLISHED = 'e', PEER_CLOSED = 'c', FAILED = 'f', VALUE = 'x', DONE = '.' };
 
@@ -29,6 +33,34 @@ static int word_count;
 /* The datagram that wolfSSL has not read yet. */
 static unsigned char arrived[65536];
 static int arrived_len = -1;
+
+/* Microseconds since the program's start, if it was told a time of its own. */
+static long long told = -1;
+static struct timespec start;
+
+/* The library's clock, which is ours if it links to these and not to the C library's. */
+int gettimeofday(struct timeval *restrict now, void *restrict zone)
+{
+    (void)zone;
+    struct timespec real;
+    clock_gettime(CLOCK_REALTIME, &real);
+    now->tv_sec = real.tv_sec;
+    now->tv_usec = real.tv_nsec / 1000;
+    if (told >= 0) {
+        now->tv_sec = start.tv_sec + told / 1000000;
+        now->tv_usec = told % 1000000;
+    }
+    return 0;
+}
+
+time_t time(time_t *out)
+{
+    struct timeval now;
+    gettimeofday(&now, NULL);
+    if (out)
+        *out = now.tv_sec;
+    return now.tv_sec;
+}
 
 static void answer(int what, const void *octets, size_t len)
 {
@@ -205,7 +237,7 @@ static void new_association(void)
     }
     if (!is_server && word("share"))
         must(wolfSSL_UseKeyShare(ssl, (unsigned short)atoi(word("share"))) == WOLFSSL_SUCCESS, "key share");
-    if (session)
+    if (session && !word("afresh"))
         must(wolfSSL_set_session(ssl, session) == WOLFSSL_SUCCESS, "session");
 }
 
@@ -214,10 +246,16 @@ static void proceed(void)
 {
     if (failed)
         return;
-    if (!established) {
+    while (!established) {
         int outcome = is_server ? wolfSSL_accept(ssl) : wolfSSL_connect(ssl);
         if (outcome != WOLFSSL_SUCCESS) {
             int error = wolfSSL_get_error(ssl, outcome);
+            /* Data before the last ACK: it must be fetched, and then the handshake goes on. */
+            unsigned char buffer[16384];
+            if (error == APP_DATA_READY && (outcome = wolfSSL_read(ssl, buffer, sizeof buffer)) > 0) {
+                answer(RECEIVED, buffer, (size_t)outcome);
+                continue;
+            }
             if (error != WOLFSSL_ERROR_WANT_READ && error != WOLFSSL_ERROR_WANT_WRITE)
                 fail("handshake", error);
             return;
@@ -264,6 +302,18 @@ static void facts(void)
     }
 }
 
+/* How many milliseconds to wait for a datagram before a timeout is one, and nothing if there is no need: as the library's own
+ * callback for sockets has it (EmbedReceiveFrom). */
+static void timeout(void)
+{
+    int quick = is_13 && wolfSSL_dtls13_use_quick_timeout(ssl);
+    int waiting = !established || (is_13 && (ssl->dtls13Rtx.rtxRecords || (quick && ssl->dtls13Rtx.seenRecords)));
+    char text[16];
+    snprintf(text, sizeof text, "%d", wolfSSL_dtls_get_current_timeout(ssl) * 1000 / (quick ? 4 : 1));
+    if (waiting && !failed)
+        fact("timeout", text, strlen(text));
+}
+
 static void export_keys(const unsigned char *context, size_t len)
 {
     unsigned char out[32];
@@ -287,6 +337,19 @@ static void command(int what, unsigned char *octets, size_t len)
     case TICK:
         if (wolfSSL_dtls_get_current_timeout(ssl) == 0)
             wolfSSL_dtls_got_timeout(ssl);
+        break;
+    case CLOCK:
+        told = 0;
+        for (size_t i = 0; i < len; i++)
+            told = told << 8 | octets[i];
+        /* Nothing happens by that alone. */
+        return;
+    case TIMEOUT:
+        timeout();
+        return;
+    case EXPIRE:
+        if (wolfSSL_dtls_got_timeout(ssl) != WOLFSSL_SUCCESS && !established)
+            fail("timeout", wolfSSL_get_error(ssl, WOLFSSL_FATAL_ERROR));
         break;
     case WRITE:
         if (wolfSSL_write(ssl, octets, (int)len) != (int)len)
@@ -316,6 +379,7 @@ int main(int argc, char **argv)
     must(argc >= 6, "client|server 1.2|1.3 ROOTS CHAIN KEY [word=value]...");
     words = argv + 6;
     word_count = argc - 6;
+    clock_gettime(CLOCK_REALTIME, &start);
     wolfSSL_Init();
     configure(argv);
     while (fread(head, 1, sizeof head, stdin) == sizeof head) {

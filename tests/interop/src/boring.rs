@@ -15,6 +15,8 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::rc::Rc;
+use std::sync::LazyLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(crate) struct Boring {
     wire: Rc<RefCell<Wire>>,
@@ -63,6 +65,16 @@ impl Boring {
     pub(crate) fn new(cell: &Cell, authority: &Authority) -> Result<Self, String> {
         let ssl = context(cell, authority).and_then(|context| Ssl::new(&context)).map_err(|e| e.to_string())?;
         Self::start(ssl, cell.grid.we, cell.mtu)
+    }
+
+    /// With the time of [`set_clock`] instead of the machine's.
+    pub(crate) fn in_virtual_time(cell: &Cell, authority: &Authority) -> Result<Self, String> {
+        let ssl = context(cell, authority).and_then(|context| {
+            // SAFETY: the context is not used elsewhere, and the function is one for ever.
+            unsafe { boring_sys::SSL_CTX_set_current_time_cb(context.as_ptr(), Some(current_time)) };
+            Ssl::new(&context)
+        });
+        Self::start(ssl.map_err(|error| error.to_string())?, cell.grid.we, cell.mtu)
     }
 
     /// The end that we are not.
@@ -119,16 +131,28 @@ impl Boring {
         }
     }
 
-    /// Its timer for ACKs, without which a KeyUpdate of ours is never acknowledged.
+    /// Its timers, without that for ACKs a KeyUpdate of ours is never acknowledged.
     fn handle_timeout(&mut self) {
-        let State::Established(stream) = &self.state else { return };
-        let ssl = stream.ssl().as_ptr();
+        if let (Some(ssl), Some(Duration::ZERO)) = (self.ssl(), self.timeout()) {
+            // SAFETY: the stream has the SSL, and nothing else uses it meanwhile.
+            unsafe { boring_sys::DTLSv1_handle_timeout(ssl) };
+        }
+    }
+
+    /// When it wants to be asked again, if it does.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
         let mut left = boring_sys::timeval { tv_sec: 0, tv_usec: 0 };
         // SAFETY: the stream has the SSL, and nothing else uses it meanwhile.
-        unsafe {
-            if boring_sys::DTLSv1_get_timeout(ssl, &raw mut left) == 1 && (left.tv_sec, left.tv_usec) == (0, 0) {
-                boring_sys::DTLSv1_handle_timeout(ssl);
-            }
+        let running = unsafe { boring_sys::DTLSv1_get_timeout(self.ssl()?, &raw mut left) } == 1;
+        let seconds = Duration::from_secs(u64::try_from(left.tv_sec).unwrap());
+        running.then_some(seconds + Duration::from_micros(u64::try_from(left.tv_usec).unwrap()))
+    }
+
+    fn ssl(&self) -> Option<*mut boring_sys::SSL> {
+        match &self.state {
+            State::Handshake(stream) => Some(stream.ssl().as_ptr()),
+            State::Established(stream) => Some(stream.ssl().as_ptr()),
+            State::Failed => None,
         }
     }
 
@@ -220,6 +244,24 @@ pub(crate) fn identify(context: &mut SslContextBuilder, chain: &Chain) -> Result
     context.set_certificate_chain_file(&chain.certificate_file)?;
     let key = PKey::private_key_from_pem(&std::fs::read(&chain.key_file).unwrap())?;
     context.set_private_key(&key)
+}
+
+thread_local! {
+    static CLOCK: RefCell<Duration> = const { RefCell::new(Duration::ZERO) };
+}
+
+/// What time it is in this thread for ends in virtual time.
+pub(crate) fn set_clock(since_start: Duration) {
+    CLOCK.set(since_start);
+}
+
+extern "C" fn current_time(_: *const boring_sys::SSL, out: *mut boring_sys::timeval) {
+    // Of today, for the certificates' sake.
+    static START: LazyLock<Duration> = LazyLock::new(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap());
+    let now = Duration::from_secs(START.as_secs()) + CLOCK.with_borrow(|now| *now);
+    let (tv_sec, tv_usec) = (now.as_secs().try_into().unwrap(), now.subsec_micros().into());
+    // SAFETY: BoringSSL hands over a place for the time.
+    unsafe { out.write(boring_sys::timeval { tv_sec, tv_usec }) };
 }
 
 /// Ed25519 is not among the defaults.

@@ -14,6 +14,9 @@ mod dimpl;
 #[path = "../../peers/feature.rs"]
 mod feature;
 mod features;
+#[path = "../../sim/ladder.rs"]
+#[expect(dead_code, reason = "nobody is cut out here")]
+mod ladder;
 #[path = "../../peers/link.rs"]
 #[expect(dead_code, reason = "what is checked on the wire is another matter here")]
 mod link;
@@ -26,6 +29,7 @@ mod process;
 mod programs;
 mod report;
 mod table;
+mod weather;
 mod wolfssl;
 
 use certificates::Authority;
@@ -64,12 +68,19 @@ fn main() -> ExitCode {
     let rows_left_out = rows_with(|verdict| matches!(verdict, Verdict::LeftOut(_)));
     let rows_failed = all - rows_passed - rows_left_out;
     println!("features: {all} rows, {rows_failed} failed, {} ms", started.elapsed().as_millis());
-    let passed = outcomes.iter().map(Outcome::passed).sum::<usize>() + rows_passed;
-    let failed = outcomes.iter().map(Outcome::failed).sum::<usize>() + rows_failed;
+    let started = Instant::now();
+    let thorough = options.iter().any(|option| option == "--all");
+    let in_weather = weather::run(&authority, &words, thorough);
+    println!("weather: {} ms", started.elapsed().as_millis());
+    let weather_failed = in_weather.iter().filter(|outcome| outcome.failed()).count();
+    let weather_passed = in_weather.len() - weather_failed;
+    let passed = outcomes.iter().map(Outcome::passed).sum::<usize>() + rows_passed + weather_passed;
+    let failed = outcomes.iter().map(Outcome::failed).sum::<usize>() + rows_failed + weather_failed;
     let skipped = outcomes.iter().map(|outcome| outcome.left_out().len()).sum::<usize>() + rows_left_out;
     if words.is_empty() && options.is_empty() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/INTEROP.md");
-        fs::write(path, report::markdown(&outcomes, &features::markdown(&rows), &versions())).unwrap();
+        let sections = features::markdown(&rows) + &weather::markdown(&in_weather);
+        fs::write(path, report::markdown(&outcomes, &sections, &versions())).unwrap();
     }
     println!("\n{passed} passed, {failed} failed, {skipped} skipped");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

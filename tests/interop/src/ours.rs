@@ -24,6 +24,25 @@ pub(crate) fn connection(cell: &Cell, authority: &Authority, now: Instant) -> Re
     .map_err(|error| error.to_string())
 }
 
+/// Timers are what they are by default, and so is all else that the path's quality has a say in.
+pub(crate) fn in_weather(cell: &Cell, authority: &Authority, now: Instant) -> Result<Connection, String> {
+    let mut transport = TransportConfig::new();
+    transport.set_mtu(cell.mtu).unwrap();
+    match cell.grid.we {
+        Role::Client => {
+            let mut config = client_config(cell, authority);
+            config.set_transport(transport);
+            Connection::client(Arc::new(config), Some(ServerName::try_from("localhost").unwrap()), now)
+        }
+        Role::Server => {
+            let mut config = server_config(cell, authority);
+            config.set_transport(transport);
+            Connection::server(Arc::new(config), now)
+        }
+    }
+    .map_err(|error| error.to_string())
+}
+
 fn client_config(cell: &Cell, authority: &Authority) -> ClientConfig {
     let builder = ClientConfig::builder().with_root_certificates(roots(cell, authority)).unwrap();
     let mut config = match cell.client_auth.kind() {

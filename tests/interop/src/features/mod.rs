@@ -5,7 +5,7 @@ mod boringssl;
 mod cannot;
 mod ours;
 mod scenarios;
-mod wolfssl;
+pub(crate) mod wolfssl;
 
 use crate::certificates::Authority;
 use crate::feature::Feature;

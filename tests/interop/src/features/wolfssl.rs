@@ -11,6 +11,7 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// The program. It is killed when dropped.
 struct Program {
@@ -27,7 +28,7 @@ pub(crate) struct Ends {
 }
 
 /// One end.
-struct End {
+pub(crate) struct End {
     program: Rc<RefCell<Program>>,
     leaving: Vec<Vec<u8>>,
     received: Vec<u8>,
@@ -37,14 +38,19 @@ struct End {
 
 impl Ends {
     pub(crate) fn new(row: &Row, authority: &Authority) -> Result<Self, String> {
+        Self::told(row.version, row.we, authority, &words(row, authority)?)
+    }
+
+    /// `we` is our role, and `words` is what the program is told.
+    pub(crate) fn told(version: Version, we: Role, authority: &Authority, words: &[String]) -> Result<Self, String> {
         let folder = std::env::var_os("UDTLS_WOLFSSL").map(PathBuf::from);
         let folder = folder.ok_or("UDTLS_WOLFSSL is not set: start tests/interop/run")?;
         let mut command = Command::new(folder.join("peer"));
-        command.arg(if row.we == Role::Client { "server" } else { "client" });
-        command.arg(if row.version == Version::Dtls13 { "1.3" } else { "1.2" });
+        command.arg(if we == Role::Client { "server" } else { "client" });
+        command.arg(if version == Version::Dtls13 { "1.3" } else { "1.2" });
         let chain = authority.chain(Kind::P256);
         command.arg(authority.root_file()).arg(&chain.certificate_file).arg(&chain.key_file);
-        command.arg(format!("label={LABEL}")).args(words(row, authority)?);
+        command.arg(format!("label={LABEL}")).args(words);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
         let (commands, answers) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
@@ -83,13 +89,19 @@ const SECP256R1: u16 = 23;
 const X25519: u16 = 29;
 const X25519MLKEM768: u16 = 4588;
 
-impl Factory for Ends {
-    fn end(&mut self) -> Result<Box<dyn Foreign>, String> {
+impl Ends {
+    pub(crate) fn next(&mut self) -> Result<End, String> {
         let (leaving, received, established, peer_closed) = (Vec::new(), Vec::new(), false, false);
         let mut end = End { program: self.program.clone(), leaving, received, established, peer_closed };
         end.tell(b'N', &[])?;
         self.held = true;
-        Ok(Box::new(end))
+        Ok(end)
+    }
+}
+
+impl Factory for Ends {
+    fn end(&mut self) -> Result<Box<dyn Foreign>, String> {
+        Ok(Box::new(self.next()?))
     }
 
     fn sessions(&self) -> usize {
@@ -122,6 +134,23 @@ impl Drop for Program {
 }
 
 impl End {
+    /// Has the program believe that so much time has passed since it was told of none.
+    pub(crate) fn set_clock(&mut self, now: Duration) -> Result<(), String> {
+        let microseconds = u64::try_from(now.as_micros()).unwrap();
+        self.tell(b'K', &microseconds.to_be_bytes()).map(|_| ())
+    }
+
+    /// How long it waits for a datagram, if it does.
+    pub(crate) fn patience(&mut self) -> Result<Option<Duration>, String> {
+        let told = self.tell(b'I', &[])?.remove("timeout");
+        Ok(told.map(|digits| Duration::from_millis(String::from_utf8_lossy(&digits).parse().unwrap())))
+    }
+
+    /// It has waited so long.
+    pub(crate) fn expire(&mut self) -> Result<(), String> {
+        self.tell(b'E', &[]).map(|_| ())
+    }
+
     /// One command; the values that it is answered with, by name.
     fn tell(&mut self, what: u8, octets: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, String> {
         let program = self.program.clone();
