@@ -14,6 +14,9 @@ mod dimpl;
 #[path = "../../peers/feature.rs"]
 mod feature;
 mod features;
+#[path = "../../sim/keys.rs"]
+#[expect(clippy::type_complexity, reason = "the library's clippy.toml allows for more than the default")]
+mod keys;
 #[path = "../../sim/ladder.rs"]
 #[expect(dead_code, reason = "nobody is cut out here")]
 mod ladder;

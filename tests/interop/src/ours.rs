@@ -1,6 +1,7 @@
 //! Our end: how it is configured for a cell, and what must be true of it afterwards.
 
 use crate::certificates::{Authority, Chain};
+use crate::keys;
 use crate::link::{Seen, is_hello_verify_request};
 use crate::table::{Cell, Cookie, Group, Peer, Retry, Role, Version, Versions};
 use rustls::RootCertStore;
@@ -32,11 +33,13 @@ pub(crate) fn in_weather(cell: &Cell, authority: &Authority, now: Instant) -> Re
         Role::Client => {
             let mut config = client_config(cell, authority);
             config.set_transport(transport);
+            config.set_key_log(Arc::new(keys::Log));
             Connection::client(Arc::new(config), Some(ServerName::try_from("localhost").unwrap()), now)
         }
         Role::Server => {
             let mut config = server_config(cell, authority);
             config.set_transport(transport);
+            config.set_key_log(Arc::new(keys::Log));
             Connection::server(Arc::new(config), now)
         }
     }

@@ -7,6 +7,7 @@ mod run;
 
 use crate::capture;
 use crate::certificates::{Authority, Kind};
+use crate::keys;
 use crate::ours;
 use crate::table::{Cell, ClientAuth, Closer, Cookie, Grid, Group, Peer, Retry, Role, Suite, Version, Versions};
 use foreign::Source;
@@ -156,6 +157,7 @@ fn hold_all(cell: &Cell, authority: &Authority, seeds: Vec<u64>) -> Vec<(u64, Re
 }
 
 fn hold(cell: &Cell, authority: &Authority, source: &mut Source, seed: u64) -> Result<Duration, String> {
+    keys::forget();
     let start = Instant::now();
     let connection = ours::in_weather(cell, authority, start)?;
     let theirs = source.end(cell, authority)?;
