@@ -110,7 +110,7 @@ fn server() -> ServerConfig {
 /// ClientHellos of every size, with and without faults: no answer is longer than what it answers, but a HelloRetryRequest, which is
 /// shorter than twice that and no longer than 180 octets. Nobody has a place, and nothing was signed.
 #[test]
-fn c1_without_a_cookie_nothing_is_kept_and_little_is_sent() {
+fn c1_sm14_without_a_cookie_nothing_is_kept_and_little_is_sent() {
     let (mut config, signatures) = counting_server();
     both(&mut config);
     let mut scene = Scene::new(EndpointConfig::new(), config);

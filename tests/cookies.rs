@@ -244,7 +244,7 @@ fn c2_a_client_echoes_exactly() {
 
 /// A cookie is good for the client that it was made for, at its address, for its ClientHello, for a while.
 #[test]
-fn a_cookie_is_good_for_one_client_and_one_hello() {
+fn sm12_a_cookie_is_good_for_one_client_and_one_hello() {
     let forged = |version| refusal(version, CookieFault::Forged);
     for version in VERSIONS {
         let mut scene = Scene::new();

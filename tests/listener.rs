@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use udtls::{
-    AlertDescription, ClientConfig, Connection, CookieFault, CookieKeys, Decision, DropReason, HelloRetryRequest,
-    Listener, NamedGroup, ProtocolVersion, Reply, ReplyKind, ServerConfig, Source,
+    AlertDescription, ClientConfig, ConfigError, Connection, CookieFault, CookieKeys, Decision, DropReason,
+    HelloRetryRequest, Listener, NamedGroup, ProtocolVersion, Reply, ReplyKind, ServerConfig, Source,
 };
 
 const VERSIONS: [ProtocolVersion; 2] = [ProtocolVersion::DTLS1_2, ProtocolVersion::DTLS1_3];
@@ -209,7 +209,7 @@ fn nothing_in_common_is_a_stateless_alert() {
 
 /// Expired, from another address, with a flipped bit: in DTLS 1.2 as if there were none, in 1.3 an alert.
 #[test]
-fn a_bad_cookie_is_answered_as_each_version_wants_it() {
+fn sm13_a_bad_cookie_is_answered_as_each_version_wants_it() {
     for version in VERSIONS {
         let mut scene = Scene::both();
         let mut client = client(client_config(version), scene.now);
@@ -285,4 +285,55 @@ fn what_is_no_whole_hello_is_dropped_by_reason() {
     let mut reply = [0; 10];
     let decision = scene.listener.handle(scene.now, scene.source, &hello, &mut reply);
     assert!(matches!(decision, Decision::Drop(DropReason::ReplyTooLong)));
+}
+
+/// What was chosen by one configuration is not begun by another that would have chosen otherwise.
+#[test]
+fn a_client_is_accepted_by_what_it_was_answered_by() {
+    for version in VERSIONS {
+        let scene = Scene::both();
+        let accepted = |scene: &Scene| {
+            let mut client = client(client_config(version), scene.now);
+            let first = datagram(&mut client, scene.now);
+            let (_, _, mut reply) = scene.answer(&first);
+            deliver(&mut client, scene.now, &mut reply).unwrap();
+            let Decision::Accept(validated) = scene.decide(&datagram(&mut client, scene.now)).0 else { panic!("in") };
+            validated
+        };
+        let other = VERSIONS.into_iter().find(|other| *other != version).unwrap();
+        for config in [server_config(other), server_config(version)] {
+            let refused = accepted(&scene).accept(Arc::new(config), scene.now);
+            assert_eq!(refused.err(), Some(ConfigError::ParametersDiffer), "{version}");
+        }
+        assert!(accepted(&scene).accept(scene.config.clone(), scene.now).is_ok());
+    }
+}
+
+/// Numbers at their end: a ClientHello may have any, and what cannot be numbered any more is not sent.
+#[test]
+fn hellos_with_the_last_numbers_do_no_harm() {
+    for version in VERSIONS {
+        for (record, message_seq) in [([0xff; 6], [0xff; 2]), ([0, 0, 0, 0, 0, 1], [0xff; 2]), ([0xff; 6], [0, 1])] {
+            let scene = Scene::both();
+            let mut client = client(client_config(version), scene.now);
+            let first = datagram(&mut client, scene.now);
+            let (_, _, mut reply) = scene.answer(&first);
+            deliver(&mut client, scene.now, &mut reply).unwrap();
+            let mut second = datagram(&mut client, scene.now);
+            second[5..11].copy_from_slice(&record);
+            second[17..19].copy_from_slice(&message_seq);
+            let Decision::Accept(validated) = scene.decide(&second).0 else { panic!("{version}: let in") };
+            let mut server = validated.accept(scene.config.clone(), scene.now).unwrap();
+            let sent = drain(&mut server, scene.now);
+            assert!(sent.iter().all(|datagram| datagram.len() <= 1500));
+            assert!(!server.is_established());
+            server.handle_timeout(scene.now + Duration::from_secs(2));
+            drain(&mut server, scene.now + Duration::from_secs(2));
+            // What goes beyond the last number would be another message, or another record, of the same number.
+            let mut numbers: Vec<_> = sent.iter().map(|datagram| datagram[3..11].to_vec()).collect();
+            numbers.sort();
+            numbers.dedup();
+            assert_eq!(numbers.len(), sent.len());
+        }
+    }
 }

@@ -439,7 +439,7 @@ fn headers_of_the_other_form_are_of_no_known_epoch() {
 }
 
 #[test]
-fn a_protected_record_of_another_version_is_discarded() {
+fn sm48_a_protected_record_of_another_version_is_discarded() {
     for (epoch, keys) in all_keys().into_iter().filter(|(epoch, _)| *epoch == Epoch(1)) {
         let (mut sender, mut receiver) = pair(epoch, &keys);
         let mut record = seal(&mut sender, epoch, b"data");
@@ -451,7 +451,7 @@ fn a_protected_record_of_another_version_is_discarded() {
 // ---- replay
 
 #[test]
-fn old_and_repeated_records_are_told_apart() {
+fn sm48_old_and_repeated_records_are_told_apart() {
     for (epoch, keys) in all_keys() {
         let (mut sender, mut receiver) = pair(epoch, &keys);
         let records: Vec<_> = (0..300).map(|_| seal(&mut sender, epoch, b"data")).collect();

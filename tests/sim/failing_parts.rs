@@ -85,7 +85,7 @@ enum Ending {
 }
 
 #[test]
-fn a_part_that_fails_ends_the_handshake_in_an_error_and_an_alert() {
+fn a5_k4_a_part_that_fails_ends_the_handshake_in_an_error_and_an_alert() {
     let kinds: Vec<_> = FAILING.iter().collect();
     kinds::for_each(&kinds, |kind| {
         let (clean, went) = run(kind, None);

@@ -51,3 +51,40 @@ fn after_a_hello_retry_request_the_version_is_agreed_on() {
     assert_eq!((versions(&first), versions(&request)), (vec![OLD], vec![USUAL]));
     assert_eq!(versions(&pair.up()), [USUAL]);
 }
+
+/// Randoms are drawn anew for each handshake, by both ends, and are not what memory is before anyone writes to it. A hello that
+/// is sent again is the same one (RFC 6347 §4.2.1, RFC 8446 §4.1.2).
+#[test]
+fn k4_no_two_handshakes_have_the_same_random() {
+    // Behind the headers of record and message, and the version.
+    const RANDOM: std::ops::Range<usize> = 13 + 12 + 2..13 + 12 + 2 + 32;
+    for setup in Setup::all() {
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..20 {
+            let mut pair = setup.pair();
+            let mut own = Vec::new();
+            for _ in 0..2 {
+                let up = pair.up();
+                pair.give_server(&up);
+                let down = pair.down();
+                pair.give_client(&down);
+                own.extend(
+                    [up, down]
+                        .iter()
+                        .filter(|flight| !flight.is_empty() && flight[0][0] == 22)
+                        .map(|flight| (flight[0][13], flight[0][RANDOM].to_vec())),
+                );
+            }
+            let of = |msg_type: u8| own.iter().filter(move |(ty, _)| *ty == msg_type).map(|(_, random)| random);
+            let (client, server) = (of(1).next().unwrap(), of(2).last().unwrap());
+            assert!(of(1).all(|random| random == client));
+            for random in [client, server] {
+                let mut octets = random[..24].to_vec();
+                octets.sort_unstable();
+                octets.dedup();
+                assert!(octets.len() > 12, "{random:02x?}");
+                assert!(seen.insert(random.clone()));
+            }
+        }
+    }
+}

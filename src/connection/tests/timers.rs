@@ -317,7 +317,7 @@ fn the_mtu_has_a_floor_at_which_handshakes_work() {
 /// RFC 6347 §4.2.4: the last flight is sent again when the peer's last message comes again, for twice the maximum
 /// segment lifetime.
 #[test]
-fn t7_the_last_flight_of_dtls12_is_answerable_for_four_minutes() {
+fn t7_sm27_the_last_flight_of_dtls12_is_answerable_for_four_minutes() {
     for (after, answered) in [(0, true), (239, true), (241, false)] {
         let mut pair = Setup::new(ProtocolVersion::DTLS1_2).pair();
         let hello = pair.up();

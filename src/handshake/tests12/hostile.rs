@@ -121,7 +121,7 @@ fn no_message_restarts_a_handshake() {
 }
 
 #[test]
-fn every_message_ends_where_it_ends() {
+fn sm47_every_message_ends_where_it_ends() {
     let messages = [
         (T::CLIENT_HELLO, Role::Client),
         (T::SERVER_HELLO, Role::Server),

@@ -93,7 +93,7 @@ fn s6_every_message_has_its_place() {
 
 /// Every message with a trailing octet, and cut short.
 #[test]
-fn every_message_ends_where_it_ends() {
+fn sm47_every_message_ends_where_it_ends() {
     use HandshakeType as T;
     let messages = [
         (Role::Client, T::CLIENT_HELLO),
@@ -354,7 +354,7 @@ fn s8_only_one_retry() {
 
 /// RFC 8446 §4.1.2: the second ClientHello is the first one, but for what was asked.
 #[test]
-fn s4_a_retried_hello_may_not_differ() {
+fn s4_sm42_a_retried_hello_may_not_differ() {
     let second = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut hellos = 0;
         Pair::new(&retried()).run_with(|sender, batch| {
