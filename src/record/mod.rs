@@ -299,6 +299,19 @@ impl RecordLayer {
     }
 }
 
+#[cfg(test)]
+impl RecordLayer {
+    /// The next record sent has this number.
+    pub(crate) fn skip_to(&mut self, sequence: u64) {
+        self.write.iter_mut().next_back().into_iter().for_each(|newest| newest.skip_to(sequence));
+    }
+
+    /// The next record received is expected to have this number.
+    pub(crate) fn expect_sequence(&mut self, sequence: u64) {
+        self.read.iter_mut().next_back().into_iter().for_each(|newest| newest.expect_sequence(sequence));
+    }
+}
+
 fn overhead(writer: &WriteEpoch) -> usize {
     writer.header_len().saturating_add(writer.trailer_len())
 }

@@ -1,12 +1,14 @@
 //! Weather: everything at once, by chance, from a seed.
 
 use crate::kinds::{self, Kind};
+use crate::ladder::Rung;
 use crate::loss::Tally;
-use crate::network::{Network, Weather};
+use crate::network::{Fault, Network, Weather};
 use crate::pair::{PATIENCE, Pair, prove_handshake};
 use crate::provider::End;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
+use udtls::ProtocolVersion;
 
 /// Seeds to run: the one in `UDTLS_SIM_SEED`, or so many as `UDTLS_SIM_RUNS` says, or `default`.
 pub(crate) fn seeds(default: u64) -> std::ops::Range<u64> {
@@ -55,21 +57,39 @@ fn in_weather(class: &str, weather: Weather) {
 fn a_run_with_the_same_seed_repeats_to_the_byte() {
     kinds::for_all(|kind| {
         for seed in seeds(3) {
-            let [first, second] = [transcript(kind, seed), transcript(kind, seed)];
+            let weather = Weather { corruption: 10, truncation: 10, ..storm() };
+            let [first, second] = [transcript(kind, seed, weather), transcript(kind, seed, weather)];
             assert!(first == second, "kind {kind}, seed {seed}");
             // To be compared between processes.
             let digest =
                 first.iter().fold(Sha256::new(), |digest, rung| digest.chain_update(&rung.datagram)).finalize();
             println!("{:<32} seed {seed}: {} events, SHA-256 {:02x?}", kind.to_string(), first.len(), &digest[..8]);
-            let other = transcript(kind, seed + 1);
+            let other = transcript(kind, seed + 1, weather);
             assert!(first != other, "kind {kind}: seeds {seed} and {} are the same", seed + 1);
         }
     });
 }
 
+/// What cannot be seeded changes no decision, and no size by more than signatures differ in length.
+#[test]
+fn a_run_with_aws_lc_repeats_in_its_decisions_and_sizes() {
+    let short: Vec<_> = kinds::with_aws_lc().iter().filter(|kind| kind.mtu == 1200).collect();
+    kinds::for_each(&short, |kind| {
+        for seed in seeds(3) {
+            let [first, second] = [transcript(kind, seed, storm()), transcript(kind, seed, storm())];
+            let decisions = |rungs: &[Rung]| -> Vec<_> {
+                rungs.iter().map(|rung| (rung.at, rung.from, rung.ordinal, rung.what)).collect()
+            };
+            assert_eq!(decisions(&first), decisions(&second), "kind {kind}, seed {seed}");
+            let sizes = first.iter().zip(&second).map(|(one, other)| one.datagram.len().abs_diff(other.datagram.len()));
+            // Two integers of a signature, each with an octet more or less or two.
+            assert!(sizes.max() <= Some(6), "kind {kind}, seed {seed}");
+        }
+    });
+}
+
 /// Everything that happens on the network from the first ClientHello to the last close_notify, however it goes.
-fn transcript(kind: &'static Kind, seed: u64) -> Vec<crate::ladder::Rung> {
-    let weather = Weather { corruption: 10, truncation: 10, ..storm() };
+fn transcript(kind: &'static Kind, seed: u64, weather: Weather) -> Vec<Rung> {
     let mut pair = Pair::new(kind, seed, Network::with_weather(weather, seed));
     pair.run(PATIENCE);
     for end in End::BOTH {
@@ -79,6 +99,23 @@ fn transcript(kind: &'static Kind, seed: u64) -> Vec<crate::ladder::Rung> {
         pair.run(pair.now + PATIENCE);
     }
     pair.network.ladder.rungs
+}
+
+/// What is printed is enough to run it again and to see what happened.
+#[test]
+fn a_failure_tells_seed_faults_and_every_datagram() {
+    for kind in kinds::plain() {
+        let said = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut pair = Pair::new(kind, 7, Network::with_faults(&[Fault::Lose(1)]));
+            prove_handshake(&mut pair);
+            pair.fail("a test of tests")
+        }));
+        let said = said.expect_err("it fails").downcast::<String>().expect("words");
+        let finished = if kind.version == ProtocolVersion::DTLS1_3 { "Finished 0+" } else { "1.0 protected" };
+        for part in ["a test of tests", "UDTLS_SIM_SEED=7", "[Lose(1)]", "ClientHello(0) 0+", "x---|", finished] {
+            assert!(said.contains(part), "{part} is not in\n{said}");
+        }
+    }
 }
 
 #[test]

@@ -69,6 +69,10 @@ impl Door {
         }
     }
 
+    pub(crate) fn handshake_memory(&self) -> usize {
+        self.endpoint.stats().handshake_memory
+    }
+
     /// After each use of the connection.
     pub(crate) fn update(&mut self, connection: &mut Connection) {
         if let Some(handle) = self.handle {

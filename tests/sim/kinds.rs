@@ -115,14 +115,13 @@ pub(crate) fn with_cookies() -> Vec<&'static Kind> {
     all().iter().chain(KINDS.iter()).collect()
 }
 
-/// The same with aws-lc-rs alone, which cannot be seeded: a run repeats in its decisions, and in its sizes but for the
+/// All of these with aws-lc-rs alone, which cannot be seeded: a run repeats in its decisions, and in its sizes but for the
 /// signatures'.
 pub(crate) fn with_aws_lc() -> &'static [Kind] {
     static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {
-        every(&SHAPES, |version, shape, mtu| {
-            let own = |_| Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-            Kind::with_provider(version, shape, mtu, own, |_| {})
-        })
+        let own = |_| Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let make = |version, shape, mtu| Kind::with_provider(version, shape, mtu, own, |_| {});
+        every(&SHAPES, make).into_iter().chain(every(&COOKIES, make)).collect()
     });
     &KINDS
 }

@@ -110,7 +110,7 @@ fn every_loss_of_one_datagram_with_aws_lc() {
 
 #[test]
 fn t9_a_path_that_eats_large_datagrams_is_found_out() {
-    kinds::for_all(|kind| {
+    kinds::for_each(&kinds::with_cookies(), |kind| {
         // RFC 9147 §4.4: after two expiries without an answer datagrams get shorter.
         let hole = Weather { mtu: 600, ..Weather::default() };
         let mut tally = Tally::default();

@@ -9,7 +9,7 @@ use crate::provider::reseed;
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
-use udtls::{ClientConfig, ProtocolVersion, ServerConfig};
+use udtls::{AlertDescription, ClientConfig, Error, ProtocolVersion, ServerConfig};
 
 /// Clients of either version, one of them with a ClientHello that fits no datagram, and a server of both.
 struct World {
@@ -106,6 +106,31 @@ fn datagrams_that_seem_to_come_from_another_client_disturb_neither() {
             let stats = crowd.hosts[0].endpoint.stats();
             check!(crowd, (stats.connections, stats.replaced) == (4, 0), "nobody was replaced");
         }
+    }
+}
+
+/// Who sends a ClientHello with another's address and a cookie that is not for it draws an alert upon that other (RFC 9147
+/// §5.1). It ends a handshake that has no keys yet, and no other; the sender's own goes on.
+#[test]
+fn an_alert_that_somebody_else_has_drawn_ends_a_handshake_without_keys_and_no_other() {
+    for server_hello_lost in [false, true] {
+        let world = &*WORLD;
+        let mut crowd = Crowd::new(1);
+        let server = crowd.add(Some(world.server.clone()));
+        let [victim, sender] = [(); 2].map(|()| crowd.add(None));
+        let lost: &[Fault] = if server_hello_lost { &[Fault::Lose(3), Fault::Lose(4)] } else { &[] };
+        crowd.call([victim, server], &world.clients[1], Network::with_faults(lost));
+        crowd.call([sender, server], &world.clients[1], Network::with_faults(&[Fault::Rewrite(2)]));
+        let stop = crowd.run(PATIENCE * 2);
+        check!(crowd, stop == Stop::Quiet, "no hang");
+        check!(crowd, crowd.hosts[server].endpoint.stats().alerts_sent == 1, "the cookie is not for that address");
+        let [one, other] = crowd.ends([sender, server]).map(|side| side.connection.is_established());
+        check!(crowd, one && other, "the sender's own handshake completes");
+        let failures = crowd.ends([victim, server]).map(|side| side.failure.clone());
+        let [one, other] = crowd.ends([victim, server]).map(|side| side.connection.is_established());
+        check!(crowd, [one, other] == [!server_hello_lost; 2], format!("only without keys: {failures:?}"));
+        let alert = Error::AlertReceived(AlertDescription::ILLEGAL_PARAMETER);
+        check!(crowd, failures[0] == server_hello_lost.then_some(alert), "in an error that says why");
     }
 }
 

@@ -122,6 +122,11 @@ impl Pair {
         self.door.as_ref().map_or(0, |door| door.refused)
     }
 
+    /// Octets that the endpoint counts for handshakes.
+    pub(crate) fn handshake_memory(&self) -> usize {
+        self.door.as_ref().map_or(0, Door::handshake_memory)
+    }
+
     /// The time as an end sees it whose clock is right.
     pub(crate) fn instant(&self) -> Instant {
         *ORIGIN + self.now

@@ -205,6 +205,26 @@ pub(crate) fn afterwards(kind: &'static Kind, later: Later, depth: Depth) -> Tal
     tally
 }
 
+/// What follows the handshake, each datagram of it again or late.
+pub(crate) fn afterwards_again(kind: &'static Kind, later: Later) -> Tally {
+    let mut tally = Tally::default();
+    if matches!(later, Later::Updates { .. }) && kind.version != ProtocolVersion::DTLS1_3 {
+        return tally;
+    }
+    let handshake = prove(kind, SEED, Network::with_faults(&[])).sent;
+    let clean = run_later(kind, later, &[]).sent;
+    for ordinal in handshake..clean {
+        for by in [Duration::ZERO, A_BIT, AN_ANSWER, A_TIMEOUT, LATE] {
+            tally.attempt(|| run_later(kind, later, &[Fault::Duplicate(ordinal, by)]));
+            tally.attempt(|| run_later(kind, later, &[Fault::Delay(ordinal, by)]));
+            for other in handshake..clean {
+                tally.attempt(|| run_later(kind, later, &[Fault::Delay(ordinal, by), Fault::Lose(other)]));
+            }
+        }
+    }
+    tally
+}
+
 /// A handshake, then this with these faults, then data.
 fn run_later(kind: &'static Kind, later: Later, faults: &[Fault]) -> Figures {
     let mut pair = Pair::new(kind, SEED, Network::with_faults(faults));

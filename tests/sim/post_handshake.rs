@@ -21,6 +21,16 @@ fn what_follows_the_handshake_survives_every_loss_of_a_few_datagrams() {
 }
 
 #[test]
+fn what_follows_the_handshake_survives_repetition_and_delay() {
+    let kinds: Vec<_> = kinds::plain().collect();
+    kinds::for_each(&kinds, |kind| {
+        for (class, later) in patterns::LATER {
+            patterns::afterwards_again(kind, later).check(kind, &format!("{class}, again or late"));
+        }
+    });
+}
+
+#[test]
 fn what_is_kept_for_stragglers_goes_quietly() {
     kinds::for_all(|kind| {
         let mut pair = Pair::established(kind, SEED);

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::{ConfigError, Direction};
 use crate::connection::{CloseReason, SendError};
 use crate::error::{ApiMisuse, Discard, PeerMisbehaved};
-use crate::wire::{AlertDescription, ack::Epoch, handshake::OwnedMessage};
+use crate::wire::{AlertDescription, ack::Epoch, handshake::OwnedMessage, record::MAX_SEQUENCE_48};
 
 /// An association in which a key seals and bears no more than this.
 fn worn(version: ProtocolVersion, sealed: u64, forgeries: u64) -> Pair {
@@ -293,5 +293,57 @@ fn keys_are_not_changed_after_the_end() {
         pair.run();
         pair.client.abort(AlertDescription::INTERNAL_ERROR);
         assert_eq!(pair.client.request_key_update(pair.now, KeyUpdateRequest::Requested), Err(ApiMisuse::Closed));
+    }
+}
+
+/// RFC 9147 §4.2.1, RFC 6347 §4.1: numbers never wrap. Whatever would take one more is an error, and so is the end of an
+/// association that cannot say that it ends.
+#[test]
+fn when_the_numbers_run_out_nothing_more_is_sealed() {
+    type Use = fn(&mut Pair);
+    let uses: [Use; 3] = [
+        |pair| pair.client.close(pair.now),
+        |pair| pair.client.abort(AlertDescription::INTERNAL_ERROR),
+        |pair| {
+            let _ = pair.client.request_key_update(pair.now, KeyUpdateRequest::Requested);
+        },
+    ];
+    for version in VERSIONS {
+        for last_use in uses {
+            let mut pair = Setup::new(version).established();
+            pair.client.records.skip_to(MAX_SEQUENCE_48);
+            pair.server.records.expect_sequence(MAX_SEQUENCE_48);
+            let last = send(&mut pair.client, b"last", pair.now);
+            assert_eq!(give(&mut pair.server, &last, pair.now), Ok(vec![b"last".to_vec()]));
+            let mut buffer = [0; 200];
+            let refused = pair.client.send(pair.now, b"one more", &mut buffer);
+            assert_eq!(refused, Err(SendError::KeysExhausted), "{version:?}");
+            assert!(buffer.iter().all(|octet| *octet == 0), "nothing was sealed");
+            let refused = pair.client.send_in_place(pair.now, &mut buffer, 50..60);
+            assert_eq!(refused, Err(SendError::KeysExhausted), "{version:?}");
+            last_use(&mut pair);
+            let sent = pair.up();
+            assert!(sent.is_empty(), "{version:?}: {sent:?}");
+            assert_eq!(pair.client.poll_timeout(), None);
+            // It hears to the end.
+            let data = send(&mut pair.server, b"data", pair.now);
+            let heard = give(&mut pair.client, &data, pair.now);
+            assert!(heard.is_err() || heard == Ok(vec![b"data".to_vec()]), "{heard:?}");
+            assert!(pair.up().is_empty());
+        }
+    }
+}
+
+/// The same before there is an association: a flight that has no number left is not sent.
+#[test]
+fn a_handshake_whose_numbers_run_out_ends() {
+    for version in VERSIONS {
+        let mut pair = Setup::new(version).pair();
+        pair.client.records.skip_to(MAX_SEQUENCE_48 + 1);
+        assert!(pair.up().is_empty());
+        let failed = CloseReason::Failed(Error::NumbersExhausted);
+        assert_eq!(events(&mut pair.client), [Event::Closed(failed)]);
+        assert_eq!(pair.client.poll_timeout(), None);
+        assert!(pair.up().is_empty());
     }
 }
