@@ -200,6 +200,9 @@ fn drawn_by_lot(outcomes: &[(&kinds::Kind, Vec<Outcome>)]) -> Result<String, fmt
          repeats, each is answered within thirteen sendings. A flight of more datagrams has a smaller one, ACKs and the \
          peer's own repetitions make it larger. No handshake of DTLS 1.2 takes less than two round trips, none of 1.3 less \
          than one and a half; each timeout adds 1 s, 2 s, 4 s ….\n\n\
+         What is not complete failed as it must. An end gave up after thirteen sendings; or, in 1.2 alone, the server was done \
+         and had forgotten its last flight, which nothing acknowledges. It keeps it for twice the maximum segment lifetime, \
+         four minutes, and longer once it was asked again; the client, which by then asks once a minute, goes on for eight.\n\n\
          ![Time until both ends are complete, by loss and by round trip](loss.svg)\n",
         weather::RUNS
     );
