@@ -302,15 +302,21 @@ fn c9_half_open_handshakes_are_limited() {
     }
 }
 
-/// A datagram that says it is longer than it is, or is no ClientHello, gets no answer: what is not read costs nothing.
+/// A datagram that says it is longer than it is, or is no ClientHello, gets no answer: what is not read costs nothing. One
+/// whose message is said to be a little longer is a first fragment: it waits for its rest in the pool, without an answer.
 #[test]
 fn what_cannot_be_read_is_not_answered() {
     let mut scene = Scene::new(EndpointConfig::new(), server());
     let datagram = Hello::new(VERSIONS[1]).datagram();
-    for at in [11, 12, 14, 15, 16, 19, 22, 23, 24] {
+    let length_low = 16;
+    for at in [11, 12, 14, 15, length_low, 19, 22, 23, 24] {
         let mut changed = datagram.clone();
         changed[at] = 0xff;
-        assert!(matches!(scene.ask(address(1), &changed).0, Verdict::Drop(_)), "octet {at}");
+        match scene.ask(address(1), &changed).0 {
+            Verdict::Kept if at == length_low => {}
+            Verdict::Drop(_) if at != length_low => {}
+            other => panic!("octet {at}: {other:?}"),
+        }
     }
     for len in 0..FRONT {
         assert!(matches!(scene.ask(address(1), &datagram[..len]).0, Verdict::Drop(_)), "{len} octets");
