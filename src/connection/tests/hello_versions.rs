@@ -76,7 +76,7 @@ fn k4_no_two_handshakes_have_the_same_random() {
                 );
             }
             let of = |msg_type: u8| own.iter().filter(move |(ty, _)| *ty == msg_type).map(|(_, random)| random);
-            let (client, server) = (of(1).next().unwrap(), of(2).last().unwrap());
+            let (client, server) = (of(1).next().unwrap(), of(2).next_back().unwrap());
             assert!(of(1).all(|random| random == client));
             for random in [client, server] {
                 let mut octets = random[..24].to_vec();
