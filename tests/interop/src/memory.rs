@@ -5,9 +5,7 @@ use crate::table::{Cell, Closer, Role};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
-use udtls::{
-    CloseReason, Connection, ConnectionHandle, Datagram, Direction, Endpoint, EndpointStats, Event, Verdict,
-};
+use udtls::{CloseReason, Connection, ConnectionHandle, Datagram, Direction, Endpoint, EndpointStats, Event, Verdict};
 
 /// A foreign stack without a socket.
 pub(crate) trait Peer {
