@@ -15,7 +15,6 @@ mod dimpl;
 mod feature;
 mod features;
 #[path = "../../sim/keys.rs"]
-#[expect(clippy::type_complexity, reason = "the library's clippy.toml allows for more than the default")]
 mod keys;
 #[path = "../../sim/ladder.rs"]
 #[expect(dead_code, reason = "nobody is cut out here")]
