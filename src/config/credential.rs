@@ -18,6 +18,8 @@ pub struct Credential {
     schemes: Arc<[SignatureScheme]>,
     issuer: Condition,
     curve: Condition,
+    /// Of an ECDSA key that tells its public half, with the scheme that signs on it in DTLS 1.3.
+    key_curve: Option<(NamedGroup, SignatureScheme)>,
 }
 
 /// Whether a peer has to name what a certificate is of.
@@ -32,9 +34,11 @@ pub(super) enum Condition {
 impl Credential {
     /// Nothing but the key with its certificate, and the OCSP response in it.
     pub fn new(certified: impl Into<Arc<CertifiedKey>>) -> Self {
-        let (timestamps, schemes): (Arc<[u8]>, Arc<[_]>) = (Arc::new([]), Arc::new([]));
+        let certified = certified.into();
+        let (timestamps, schemes) = (Arc::default(), Arc::default());
         let (issuer, curve) = (Condition::Preferred, Condition::Preferred);
-        Self { certified: certified.into(), timestamps, schemes, issuer, curve }
+        let key_curve = curve_of(&certified);
+        Self { certified, timestamps, schemes, issuer, curve, key_curve }
     }
 
     /// With signed certificate timestamps, each as the log gave it, for clients that ask for them (RFC 6962 §3.3.1).
@@ -97,53 +101,56 @@ impl Credential {
 
     /// Those of a peer's schemes by which this may sign in this version, best first where it has preferences.
     pub(crate) fn usable_schemes(&self, offered: &[SignatureScheme], version: ProtocolVersion) -> Vec<SignatureScheme> {
-        // In DTLS 1.3 the scheme says the curve (RFC 8446 §4.2.3), whatever the key could sign by elsewhere.
-        let of_curve = match version {
-            ProtocolVersion::DTLS1_3 => self.curve().map(|(_, scheme)| scheme),
-            _ => None,
-        };
-        let usable = |scheme: &&SignatureScheme| {
-            offered.contains(scheme) && of_curve.is_none_or(|of_curve| of_curve == **scheme)
-        };
-        let can_sign = |scheme: &&SignatureScheme| self.certified.key.choose_scheme(&[(**scheme).into()]).is_some();
+        let usable = self.admissible_schemes(offered, version);
         match &*self.schemes {
-            [] => offered.iter().filter(usable).copied().collect(),
+            [] => usable.collect(),
             // The key chooses by its own preference among several.
-            own => own.iter().filter(usable).find(can_sign).copied().into_iter().collect(),
+            _ => usable.filter(|scheme| self.has_scheme(*scheme)).take(1).collect(),
         }
     }
 
     /// Whether it can sign by one of a peer's schemes.
     pub(super) fn can_sign(&self, offered: &[SignatureScheme], version: ProtocolVersion) -> bool {
-        let schemes: Vec<_> = self.usable_schemes(offered, version).into_iter().map(Into::into).collect();
-        self.certified.key.choose_scheme(&schemes).is_some()
+        self.admissible_schemes(offered, version).any(|scheme| self.has_scheme(scheme))
+    }
+
+    /// Those of a peer's schemes that application and version leave, whatever the key has; best first where the application
+    /// has preferences.
+    fn admissible_schemes<'a>(
+        &'a self,
+        offered: &'a [SignatureScheme],
+        version: ProtocolVersion,
+    ) -> impl Iterator<Item = SignatureScheme> + 'a {
+        // In DTLS 1.3 the scheme says the curve (RFC 8446 §4.2.3), whatever the key could sign by elsewhere.
+        let of_curve = match version {
+            ProtocolVersion::DTLS1_3 => self.curve().map(|(_, scheme)| scheme),
+            _ => None,
+        };
+        let preferred = if self.schemes.is_empty() { offered } else { &*self.schemes };
+        preferred
+            .iter()
+            .copied()
+            .filter(move |scheme| offered.contains(scheme) && of_curve.is_none_or(|of_curve| of_curve == *scheme))
+    }
+
+    fn has_scheme(&self, scheme: SignatureScheme) -> bool {
+        self.certified.key.choose_scheme(&[scheme.into()]).is_some()
     }
 
     /// Whether a certificate of the chain was issued by one of these.
     fn is_issued_by(&self, authorities: &[&[u8]]) -> bool {
-        self.certified.cert.iter().any(|der| {
-            let issuer = webpki::EndEntityCert::try_from(der).map(|read| DistinguishedName::in_sequence(read.issuer()));
-            issuer.is_ok_and(|issuer| authorities.contains(&issuer.as_ref()))
-        })
+        // Names are read only where there is something to compare them with.
+        !authorities.is_empty()
+            && self.certified.cert.iter().any(|der| {
+                let issuer =
+                    webpki::EndEntityCert::try_from(der).map(|read| DistinguishedName::in_sequence(read.issuer()));
+                issuer.is_ok_and(|issuer| authorities.contains(&issuer.as_ref()))
+            })
     }
 
     /// The curve of an ECDSA key, where it tells its public half, and the scheme that signs on it in DTLS 1.3.
-    pub(super) fn curve(&self) -> Option<(NamedGroup, SignatureScheme)> {
-        let public = self.certified.key.public_key()?;
-        // The object identifiers of RFC 5480 §2.1.1.1, which stand in front of the key.
-        const CURVES: [(&[u8], NamedGroup, SignatureScheme); 3] = [
-            (
-                b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07",
-                NamedGroup::SECP256R1,
-                SignatureScheme::ECDSA_SECP256R1_SHA256,
-            ),
-            (b"\x06\x05\x2b\x81\x04\x00\x22", NamedGroup::SECP384R1, SignatureScheme::ECDSA_SECP384R1_SHA384),
-            (b"\x06\x05\x2b\x81\x04\x00\x23", NamedGroup::SECP521R1, SignatureScheme::ECDSA_SECP521R1_SHA512),
-        ];
-        let head = public.as_ref().get(..ALGORITHM_END.min(public.as_ref().len()))?;
-        let found = CURVES.iter().find(|(oid, ..)| head.windows(oid.len()).any(|window| window == *oid));
-        let found = found.filter(|_| self.certified.key.algorithm() == SignatureAlgorithm::ECDSA);
-        found.map(|(_, curve, scheme)| (*curve, *scheme))
+    pub(super) const fn curve(&self) -> Option<(NamedGroup, SignatureScheme)> {
+        self.key_curve
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
@@ -163,6 +170,21 @@ pub(super) fn candidates<'c>(
     // A certificate of another issuer is better than none (RFC 8446 §4.2.4).
     named.extend(others.into_iter().filter(|credential| credential.issuer == Condition::Preferred));
     named
+}
+
+/// What [`Credential::curve`] tells, found once.
+fn curve_of(certified: &CertifiedKey) -> Option<(NamedGroup, SignatureScheme)> {
+    let public = certified.key.public_key()?;
+    // The object identifiers of RFC 5480 §2.1.1.1, which stand in front of the key.
+    const CURVES: [(&[u8], NamedGroup, SignatureScheme); 3] = [
+        (b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", NamedGroup::SECP256R1, SignatureScheme::ECDSA_SECP256R1_SHA256),
+        (b"\x06\x05\x2b\x81\x04\x00\x22", NamedGroup::SECP384R1, SignatureScheme::ECDSA_SECP384R1_SHA384),
+        (b"\x06\x05\x2b\x81\x04\x00\x23", NamedGroup::SECP521R1, SignatureScheme::ECDSA_SECP521R1_SHA512),
+    ];
+    let head = public.as_ref().get(..ALGORITHM_END.min(public.as_ref().len()))?;
+    let found = CURVES.iter().find(|(oid, ..)| head.windows(oid.len()).any(|window| window == *oid));
+    let found = found.filter(|_| certified.key.algorithm() == SignatureAlgorithm::ECDSA);
+    found.map(|(_, curve, scheme)| (*curve, *scheme))
 }
 
 impl From<Arc<CertifiedKey>> for Credential {

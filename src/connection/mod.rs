@@ -353,7 +353,8 @@ impl Connection {
 
     /// Carries out what the handshake wants done, in its order.
     fn carry_out(&mut self, now: Instant) -> Result<(), Error> {
-        for effect in self.handshake.take_effects() {
+        let mut effects = self.handshake.take_effects();
+        for effect in effects.drain(..) {
             match effect {
                 Effect::ExplicitAcks => {
                     self.records.set_plaintext_version(PlaintextVersion::Usual);
@@ -384,6 +385,7 @@ impl Connection {
                 Effect::KeyUpdated(direction) => self.events.push_back(Event::KeyUpdated(direction)),
             }
         }
+        self.handshake.effects_done(effects);
         self.note_pending(now);
         Ok(())
     }

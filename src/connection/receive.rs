@@ -81,9 +81,9 @@ impl Connection {
             return Err(failure.error.clone());
         }
         let mut received = self.receive_records(now, datagram);
-        self.account();
         if let Err(error) = &mut received {
             datagram.rest = &mut [];
+            self.account();
             *error = self.fail(error.clone());
         }
         received
@@ -114,6 +114,8 @@ impl Connection {
             }
         }
         stats::count(&mut self.stats.datagrams_received);
+        // There is no data while there is a handshake to account for.
+        self.account();
         Ok(None)
     }
 

@@ -27,8 +27,8 @@ impl Connection {
 
     /// Gives back what lists hold for more than is in them.
     fn give_back(&mut self) {
+        self.records.give_back();
         self.events.shrink_to_fit();
-        self.incoming.give_back();
     }
 
     /// The same, a while after the peer has noticed the last change of keys: what was acknowledged by then is history.

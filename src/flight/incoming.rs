@@ -93,11 +93,6 @@ impl Incoming {
         self.candidates = Vec::new();
     }
 
-    /// Gives back what the list of messages holds for more than are in it.
-    pub(crate) fn give_back(&mut self) {
-        self.candidates.shrink_to_fit();
-    }
-
     /// The epoch whose messages are handed on.
     pub(crate) fn epoch(&self) -> Epoch {
         self.epoch

@@ -73,6 +73,9 @@ impl Outgoing {
     }
 
     fn push(&mut self, epoch: Epoch, content: Content) {
+        if self.parts.is_empty() {
+            self.parts.reserve(USUAL_PARTS);
+        }
         self.parts.push(Part { epoch, content, acknowledged: RangeSet::default() });
     }
 
@@ -281,3 +284,6 @@ fn write_change_cipher_spec(room: &mut [u8]) -> Option<Written> {
     *room.first_mut()? = 1;
     Some(Written { written: 1, units: 1 })
 }
+
+/// Messages of the longest flight without client certificates, and one more: room is made once.
+const USUAL_PARTS: usize = 6;

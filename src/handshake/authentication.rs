@@ -18,6 +18,7 @@ use crate::wire::{
 use rustls::compress::CertCompressor;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
+use std::sync::Arc;
 
 /// A chain that was not judged yet.
 pub(super) struct UnjudgedChain {
@@ -83,7 +84,8 @@ impl TrustedChain {
     ) -> Result<Judged, Error> {
         let certificates = chain.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
         let Staples { ocsp_response, timestamps } = staples;
-        let (ocsp_response, timestamps) = (ocsp_response.into(), timestamps.into());
+        let shared = |octets: &[u8]| if octets.is_empty() { Arc::default() } else { octets.into() };
+        let (ocsp_response, timestamps) = (shared(ocsp_response), shared(timestamps));
         let peer = PeerCredentials { certificates, ocsp_response, timestamps, fault: None };
         Self::verify_again(peer, verify)
     }

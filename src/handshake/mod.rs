@@ -189,6 +189,15 @@ impl Handshake {
         self.outbox.effects.clear();
     }
 
+    /// Takes back the list of effects when all are carried out: the next step need not make one. After the handshake there are
+    /// few.
+    pub(crate) fn effects_done(&mut self, effects: Vec<Effect>) {
+        let over = matches!(self.state, State::Established12(_) | State::Established13(_) | State::Failed);
+        if self.outbox.effects.is_empty() && !over {
+            self.outbox.effects = effects;
+        }
+    }
+
     /// Exports keying material of a completed handshake (RFC 5705, RFC 8446 §7.5).
     pub(crate) fn export(&self, label: &[u8], context: Option<&[u8]>, out: &mut [u8]) -> Result<(), Error> {
         match &self.state {

@@ -419,6 +419,9 @@ impl AfterSignature for Unsigned {
 /// Octets of a ServerHello without its share.
 const SERVER_HELLO_LEN: usize = 64;
 
+/// Octets of EncryptedExtensions without unusually long names.
+const ENCRYPTED_EXTENSIONS_LEN: usize = 64;
+
 /// RFC 8446 §4.3.1: what the extensions settle.
 fn send_encrypted_extensions(
     config: &ServerConfig,
@@ -428,7 +431,7 @@ fn send_encrypted_extensions(
     transcript: &mut Transcript,
     out: &mut Outbox,
 ) -> Result<(), Error> {
-    let mut body = Vec::new();
+    let mut body = Vec::with_capacity(ENCRYPTED_EXTENSIONS_LEN);
     body.put_vec::<2>(|out| {
         // RFC 6066 §3: not "when resuming a session".
         if matches!(proof, ServerProof::Certificate(..)) && acknowledges_name(hello, config) {

@@ -22,8 +22,8 @@ impl Stapled {
         let ocsp_response = credential.certified_key().ocsp.as_deref().filter(|_| hello.known.certificates.status);
         let timestamps = Some(credential.timestamps()).filter(|_| hello.known.certificates.timestamps);
         Self {
-            ocsp_response: ocsp_response.unwrap_or_default().into(),
-            timestamps: timestamps.unwrap_or_default().into(),
+            ocsp_response: ocsp_response.map_or_else(Arc::default, Into::into),
+            timestamps: timestamps.map_or_else(Arc::default, Into::into),
         }
     }
 
@@ -50,8 +50,10 @@ impl Stapled {
 
     /// The CertificateStatus of DTLS 1.2, if there is to be one.
     pub(super) fn certificate_status12(&self) -> Option<Vec<u8>> {
-        let mut body = Vec::with_capacity(self.ocsp_response.len().saturating_add(4));
-        put_certificate_status(&mut body, &self.ocsp_response);
-        (!self.ocsp_response.is_empty()).then_some(body)
+        (!self.ocsp_response.is_empty()).then(|| {
+            let mut body = Vec::with_capacity(self.ocsp_response.len().saturating_add(4));
+            put_certificate_status(&mut body, &self.ocsp_response);
+            body
+        })
     }
 }

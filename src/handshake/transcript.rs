@@ -6,7 +6,7 @@
 use crate::wire::{
     codec::{Put, Reader},
     enums::HandshakeType,
-    handshake::{Fragment, Message},
+    handshake::{Fragment, HANDSHAKE_HEADER_LEN, Message},
 };
 use rustls::crypto::hash::{Context, Hash, Output};
 use std::fmt;
@@ -157,6 +157,7 @@ impl fmt::Debug for Transcript {
 }
 
 fn put_message(out: &mut Vec<u8>, form: TranscriptForm, message: &Message<'_>) {
+    out.reserve(HANDSHAKE_HEADER_LEN.saturating_add(message.body.len()));
     match form {
         TranscriptForm::Dtls12 => out.put(&message.header()),
         TranscriptForm::Dtls13 => out.put(&message.tls_header()),

@@ -108,7 +108,7 @@ impl ReadEpoch {
             Ok(unprotected) => Ok(self.receive(unprotected)),
             Err(Failure::Discarded(reason)) => Ok(Opened::Discarded(reason)),
             Err(Failure::Misbehaved(misbehaved)) => Err(misbehaved.into()),
-            Err(Failure::Ours(error)) => Err(error),
+            Err(Failure::Unready) => Err(Error::Provider),
             Err(Failure::Forged) => {
                 self.forgeries.count()?;
                 Ok(Opened::Discarded(Discard::Undecryptable))

@@ -74,7 +74,10 @@ pub(crate) struct Sealed {
 impl RecordLayer {
     /// Epoch 0 both ways.
     pub(crate) fn new() -> Self {
-        Self { read: vec![ReadEpoch::plaintext()], write: vec![WriteEpoch::plaintext(0)], limits: ContentLimits::USUAL }
+        let (mut read, mut write) = (Vec::with_capacity(EPOCHS), Vec::with_capacity(EPOCHS));
+        read.push(ReadEpoch::plaintext());
+        write.push(WriteEpoch::plaintext(0));
+        Self { read, write, limits: ContentLimits::USUAL }
     }
 
     #[cfg(test)]
@@ -87,7 +90,8 @@ impl RecordLayer {
     /// Numbers what is sent in plaintext from `sequence_number` on: a server that answered a ClientHello statelessly goes on
     /// from the next one (RFC 6347 §4.2.1, RFC 9147 §5.1). Only before anything was sent.
     pub(crate) fn continue_at(&mut self, sequence_number: u64) {
-        self.write = vec![WriteEpoch::plaintext(sequence_number)];
+        self.write.clear();
+        self.write.push(WriteEpoch::plaintext(sequence_number));
     }
 
     /// What plaintext records say of the version from now on.
@@ -116,7 +120,6 @@ impl RecordLayer {
         self.read.retain(|older| !(older.form() == HeaderForm::Unified && same_bits(older.epoch(), epoch)));
         // Few records come under old keys, if any.
         self.read.iter_mut().for_each(ReadEpoch::rest);
-        self.read.reserve_exact(1);
         self.read.push(installed);
         Ok(())
     }
@@ -131,7 +134,6 @@ impl RecordLayer {
             return Err(Error::NumbersExhausted);
         }
         let installed = WriteEpoch::new(epoch, keys)?;
-        self.write.reserve_exact(1);
         self.write.push(installed);
         Ok(())
     }
@@ -139,19 +141,23 @@ impl RecordLayer {
     /// Forgets the keys of receiving in epochs before `epoch`.
     pub(crate) fn drop_read_below(&mut self, epoch: Epoch) {
         self.read.retain(|older| older.epoch() >= epoch);
-        self.read.shrink_to_fit();
     }
 
     /// Forgets the keys of sending in epochs before `epoch`.
     pub(crate) fn drop_write_below(&mut self, epoch: Epoch) {
         self.write.retain(|older| older.epoch() >= epoch);
-        self.write.shrink_to_fit();
     }
 
     /// Keeps secrets, windows and counts, and gives back what the next record can have built again from the secrets.
     pub(crate) fn rest(&mut self) {
         self.read.iter_mut().for_each(ReadEpoch::rest);
         self.write.iter_mut().for_each(WriteEpoch::rest);
+    }
+
+    /// Gives back the room that past epochs had.
+    pub(crate) fn give_back(&mut self) {
+        self.read.shrink_to_fit();
+        self.write.shrink_to_fit();
     }
 
     /// How many keys are ready for use.
@@ -324,6 +330,9 @@ const fn same_bits(one: Epoch, other: Epoch) -> bool {
 const fn too_small(needed: usize) -> Error {
     Error::ApiMisuse(ApiMisuse::BufferTooSmall { needed })
 }
+
+/// Epochs that there are at a time in a handshake: of plaintext, of the handshake's keys, of data.
+const EPOCHS: usize = 3;
 
 /// The first epoch with keys where headers are full (RFC 6347 §4.1).
 const FIRST_FULL_EPOCH: Epoch = Epoch(1);

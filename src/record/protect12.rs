@@ -84,7 +84,8 @@ impl Protection12 {
         // What travels is epoch and sequence number, or what the peer sent in their stead. Ours are never random, so no
         // nonce is used twice (RFC 5288 §3).
         let nonce = nonce(self.fixed_iv, place);
-        let len = self.key()?.open(nonce, &additional_data, sealed).ok_or(Failure::Forged)?;
+        let key = self.key().map_err(|_| Failure::Unready)?;
+        let len = key.open(nonce, &additional_data, sealed).ok_or(Failure::Forged)?;
         check_plaintext_len(len, max)?;
         sealed.get_mut(..len).ok_or(Failure::Forged)
     }

@@ -79,7 +79,7 @@ impl Protection13 {
     ) -> Result<Unprotected<'d>, Failure> {
         let (head, sealed) = raw.split_at_mut_checked(header.len).ok_or(TRUNCATED)?;
         // Shorter than the sample: "as if they had failed deprotection" (RFC 9147 §4.2.3).
-        let keys = self.keys()?;
+        let keys = self.keys().map_err(|_| Failure::Unready)?;
         let mask = keys.mask.mask(sealed).ok_or(Failure::Forged)?;
         let sequence = header.unmask(head, mask).ok_or(TRUNCATED)?.reconstruct(expected);
         let len = keys.aead.open(nonce(keys.iv, sequence), head, sealed).ok_or(Failure::Forged)?;

@@ -37,14 +37,8 @@ pub(super) enum Failure {
     Forged,
     /// It did, and its sender broke the protocol.
     Misbehaved(PeerMisbehaved),
-    /// Nobody is to blame but ourselves.
-    Ours(Error),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Ours(error)
-    }
+    /// The key could not be made ready for use.
+    Unready,
 }
 
 impl Protection {

@@ -142,5 +142,7 @@ fn an_established_record_layer_is_small() {
     let (mut sender, mut receiver) = pair(epoch, &keys);
     receiver.drop_read_below(epoch);
     sender.drop_write_below(epoch);
+    sender.give_back();
+    receiver.give_back();
     assert_eq!((receiver.read.capacity(), sender.write.capacity()), (1, 1));
 }
