@@ -2,9 +2,10 @@
 
 use super::hkdf::{LabelPrefix, RecordKeys, expand_label, expander, record_keys};
 use super::suites::{AeadAlgorithm, Suite, Suite12, Suite13};
-use super::{aead::AeadKey, mask::MaskKey, prf, secret::Secret};
-use crate::wire::CipherSuite;
-use rustls::crypto::tls13::OkmBlock;
+use super::{KeyExchange, Role, aead::AeadKey, mask::MaskKey, prf, secret::Secret, start_and_complete};
+use crate::wire::{CipherSuite, NamedGroup};
+use aws_lc_rs::kem::{DecapsulationKey, EncapsulationKey, ML_KEM_768};
+use rustls::crypto::{aws_lc_rs::kx_group, tls13::OkmBlock};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,61 @@ pub(crate) fn load(path: &str) -> Value {
 /// folder.
 pub(crate) fn load_extra(path: &str) -> Option<Value> {
     std::env::var_os("UDTLS_EXTRA_VECTORS").map(|folder| read(&PathBuf::from(folder).join(path)))
+}
+
+/// Every capture of a foreign implementation in `vectors/`, for [`load`].
+pub(crate) fn captures() -> Vec<String> {
+    let mut captures = Vec::new();
+    for folder in ["openssl", "pion"] {
+        let entries = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors").join(folder)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        captures.extend(names.filter(|name| name.ends_with(".json")).map(|name| format!("{folder}/{name}")));
+    }
+    captures.sort();
+    captures
+}
+
+/// Every capture of the larger collection that others have published: its name, and what it holds.
+pub(crate) fn published_captures() -> Vec<(String, Value)> {
+    let names = collected("published-").into_iter();
+    names.map(|name| (name.clone(), load_extra(&format!("{DECODED}/{name}")).unwrap())).collect()
+}
+
+/// Where the larger collection keeps its captures.
+const DECODED: &str = "captures/decoded";
+
+/// The captures of the larger collection whose names begin so.
+fn collected(prefix: &str) -> Vec<String> {
+    let Some(folder) = std::env::var_os("UDTLS_EXTRA_VECTORS") else { return Vec::new() };
+    let entries = std::fs::read_dir(PathBuf::from(folder).join(DECODED)).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with(prefix)).collect()
+}
+
+/// Captures of the larger collection that were made for this project and are not in `vectors/`, by what their names have in
+/// common, and why. What others have published may not be copied; it is replayed from where it is.
+const LEFT_OUT: [(&str, &str); 5] = [
+    ("-cbc-", "CBC will never be implemented"),
+    ("ecdsa-ccm", "CCM is not implemented"),
+    ("-psk-", "external PSKs are not implemented"),
+    ("-cid-", "connection IDs are not implemented"),
+    ("-cid.", "connection IDs are not implemented"),
+];
+
+/// Everything that was captured for this project is replayed here, or it is said why not.
+#[test]
+fn every_capture_is_replayed_or_left_out_for_a_reason() {
+    let ours = captures();
+    assert_eq!(ours.len(), 19);
+    let all = collected("own-");
+    let mut left_out = 0;
+    for name in &all {
+        let here = name.replacen("own-", "", 1).replacen('-', "/", 1);
+        let reason = LEFT_OUT.iter().find(|(part, _)| name.contains(part));
+        assert_ne!(ours.contains(&here), reason.is_some(), "{name}");
+        left_out += usize::from(reason.is_some());
+    }
+    assert!(all.is_empty() || left_out == 15, "{left_out}");
 }
 
 fn read(path: &Path) -> Value {
@@ -284,4 +340,43 @@ pub(crate) fn open_record13(suite: &Suite13, keys: &RecordKeys, record: &Value) 
     let len = key.open(nonce.try_into().unwrap(), &header, &mut ciphertext).expect("authentic");
     ciphertext.truncate(len);
     ciphertext
+}
+
+/// X25519MLKEM768: what was published of both halves, in the hybrid's order, and our ends against a peer made of the halves.
+#[test]
+fn x25519mlkem768_is_ml_kem_before_x25519() {
+    let group = kx_group::X25519MLKEM768;
+    let ours = || KeyExchange::start(group).unwrap();
+    for case in list(&load("derived/x25519mlkem768.json")["cases"]) {
+        let decapsulation_key = hex(&case["client_mlkem_decapsulation_key"]);
+        let decapsulation_key = DecapsulationKey::new(&ML_KEM_768, &decapsulation_key).unwrap();
+        // The client's half of each, put together.
+        let complete = |share: &[u8]| {
+            let (ciphertext, point) = share.split_at(share.len() - 32);
+            let kem = decapsulation_key.decapsulate(ciphertext.into()).unwrap();
+            [kem.as_ref(), &x25519(&case["client_x25519_private"], point)].concat()
+        };
+        let (share, answer) = (hex(&case["client_key_share"]), hex(&case["server_key_share"]));
+        assert_eq!(complete(&answer), hex(&case["shared_secret"]));
+
+        let server = start_and_complete(group, &share).unwrap();
+        assert_eq!(server.pub_key.len(), answer.len());
+        assert_eq!(complete(&server.pub_key), server.secret.secret_bytes());
+
+        // The server's half of each, for a client of ours, whose share looks like the published one.
+        let client = ours();
+        assert_eq!(client.public_key().len(), share.len());
+        let (encapsulation_key, point) = client.public_key().split_at(share.len() - 32);
+        let (ciphertext, kem) = EncapsulationKey::new(&ML_KEM_768, encapsulation_key).unwrap().encapsulate().unwrap();
+        let expected = [kem.as_ref(), &x25519(&case["server_x25519_private"], point)].concat();
+        let answer = [ciphertext.as_ref(), &answer[answer.len() - 32..]].concat();
+        let secret = client.complete(NamedGroup::X25519MLKEM768, Role::Server, &answer).unwrap();
+        assert_eq!(secret.secret_bytes(), expected);
+    }
+}
+
+fn x25519(private: &Value, point: &[u8]) -> [u8; 32] {
+    let private: [u8; 32] = hex(private).try_into().unwrap();
+    let point: [u8; 32] = point.try_into().unwrap();
+    x25519_dalek::x25519(private, point)
 }
