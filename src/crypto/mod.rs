@@ -213,3 +213,5 @@ same_registry!(SignatureScheme, rustls::SignatureScheme);
 mod tests;
 #[cfg(test)]
 pub(crate) mod vectors;
+#[cfg(test)]
+mod wycheproof;

