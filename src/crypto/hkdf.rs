@@ -7,7 +7,7 @@ use super::suites::AeadAlgorithm;
 use crate::error::Error;
 use rustls::crypto::tls13::{Hkdf, HkdfExpander, OkmBlock};
 use std::fmt;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// What stands before every label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +51,11 @@ pub(crate) fn record_keys(hkdf: &dyn Hkdf, aead: AeadAlgorithm, secret: &Secret)
     let expander = expander(hkdf, secret);
     let expand = |label: &[u8], out: &mut [u8]| expand_label(&*expander, LabelPrefix::Dtls, label, &[], out);
     let key_len = aead.key_len();
-    let mut iv = [0; AeadAlgorithm::NONCE_LEN];
-    expand(b"iv", &mut iv)?;
+    let mut iv = Zeroizing::new([0; AeadAlgorithm::NONCE_LEN]);
+    expand(b"iv", &mut *iv)?;
     Ok(RecordKeys {
         key: Secret::derive(key_len, |out| expand(b"key", out))?,
-        iv,
+        iv: *iv,
         sn_key: Secret::derive(key_len, |out| expand(b"sn", out))?,
     })
 }

@@ -14,6 +14,7 @@ use crate::wire::{
     enums::{ContentType, ProtocolVersion},
     record::{PLAINTEXT_HEADER_LEN, PlaintextHeader},
 };
+use zeroize::Zeroizing;
 
 /// The keys of one direction of one epoch.
 pub(super) struct Protection12 {
@@ -22,7 +23,7 @@ pub(super) struct Protection12 {
     key: Context<AeadKey>,
     /// What the key block gives to the nonce, in front of zeroes: all of it that is to be XORed (RFC 7905 §2), or the
     /// salt before the part that travels (RFC 5288 §3).
-    fixed_iv: [u8; AeadAlgorithm::NONCE_LEN],
+    fixed_iv: Zeroizing<[u8; AeadAlgorithm::NONCE_LEN]>,
 }
 
 impl Protection12 {
@@ -30,7 +31,7 @@ impl Protection12 {
     pub(super) const TRAILER_LEN: usize = AeadAlgorithm::TAG_LEN;
 
     pub(super) fn new(aead: AeadAlgorithm, secret: &Secret, fixed_iv: &Secret) -> Result<Self, Error> {
-        let (mut padded, fixed_iv) = ([0; AeadAlgorithm::NONCE_LEN], fixed_iv.as_ref());
+        let (mut padded, fixed_iv) = (Zeroizing::new([0; AeadAlgorithm::NONCE_LEN]), fixed_iv.as_ref());
         match padded.get_mut(..aead.fixed_iv_len()) {
             Some(front) if front.len() == fixed_iv.len() => front.copy_from_slice(fixed_iv),
             _ => return Err(Error::Provider),
@@ -83,7 +84,7 @@ impl Protection12 {
         let additional_data = additional_data(&PlaintextHeader { length: len, ..*header });
         // What travels is epoch and sequence number, or what the peer sent in their stead. Ours are never random, so no
         // nonce is used twice (RFC 5288 §3).
-        let nonce = nonce(self.fixed_iv, place);
+        let nonce = nonce(&self.fixed_iv, place);
         let key = self.key().map_err(|_| Failure::Unready)?;
         let len = key.open(nonce, &additional_data, sealed).ok_or(Failure::Forged)?;
         check_plaintext_len(len, max)?;
@@ -110,7 +111,7 @@ impl Protection12 {
         let (payload, tag) = sealed.split_last_chunk_mut().ok_or_else(no_room)?;
         let length = u16::try_from(payload.len()).map_err(|_| no_room())?;
         let additional_data = additional_data(&PlaintextHeader { length, ..on_the_wire });
-        let nonce = nonce(self.fixed_iv, place);
+        let nonce = nonce(&self.fixed_iv, place);
         self.key()?.seal(nonce, &additional_data, payload, tag)
     }
 }

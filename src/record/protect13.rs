@@ -17,6 +17,7 @@ use crate::wire::{
     record::{UNIFIED_HEADER_LEN, UnifiedFlags},
 };
 use rustls::crypto::tls13::Hkdf;
+use zeroize::Zeroizing;
 
 /// The keys of one direction of one epoch.
 pub(super) struct Protection13 {
@@ -30,7 +31,7 @@ pub(super) struct Protection13 {
 /// The keys, ready for use.
 struct Keys {
     aead: AeadKey,
-    iv: [u8; AeadAlgorithm::NONCE_LEN],
+    iv: Zeroizing<[u8; AeadAlgorithm::NONCE_LEN]>,
     mask: MaskKey,
 }
 
@@ -82,7 +83,7 @@ impl Protection13 {
         let keys = self.keys().map_err(|_| Failure::Unready)?;
         let mask = keys.mask.mask(sealed).ok_or(Failure::Forged)?;
         let sequence = header.unmask(head, mask).ok_or(TRUNCATED)?.reconstruct(expected);
-        let len = keys.aead.open(nonce(keys.iv, sequence), head, sealed).ok_or(Failure::Forged)?;
+        let len = keys.aead.open(nonce(&keys.iv, sequence), head, sealed).ok_or(Failure::Forged)?;
         let inner = sealed.get_mut(..len).ok_or(Failure::Forged)?;
         let (content_type, payload) = strip_padding(inner, max).map_err(Failure::Misbehaved)?;
         Ok(Unprotected { content_type, sequence, payload })
@@ -105,7 +106,7 @@ impl Protection13 {
         *inner.last_mut().ok_or_else(no_room)? = content_type.0;
         // The header before its number is masked is the additional data (RFC 9147 §4).
         let keys = self.keys()?;
-        keys.aead.seal(nonce(keys.iv, sequence), &[flags.0, s0, s1, l0, l1], inner, tag)?;
+        keys.aead.seal(nonce(&keys.iv, sequence), &[flags.0, s0, s1, l0, l1], inner, tag)?;
         let [m0, m1] = keys.mask.mask(sealed).ok_or_else(no_room)?;
         *header = [flags.0, s0 ^ m0, s1 ^ m1, l0, l1];
         Ok(())
@@ -117,7 +118,7 @@ impl Keys {
         let keys = record_keys(hkdf, aead, secret)?;
         Ok(Box::new(Self {
             aead: AeadKey::new(aead, keys.key.as_ref())?,
-            iv: keys.iv,
+            iv: Zeroizing::new(keys.iv),
             mask: MaskKey::new(aead, keys.sn_key.as_ref())?,
         }))
     }

@@ -193,8 +193,8 @@ pub(super) fn full_header(
 /// epoch (RFC 8446 §5.3, RFC 9147 §4), or epoch and sequence number of 16 and 48 bits (RFC 7905 §2), before which an IV of 4
 /// octets is a salt (RFC 5288 §3).
 #[inline]
-pub(super) fn nonce(iv: [u8; AeadAlgorithm::NONCE_LEN], number: u64) -> [u8; AeadAlgorithm::NONCE_LEN] {
-    let mut nonce = iv;
+pub(super) fn nonce(iv: &[u8; AeadAlgorithm::NONCE_LEN], number: u64) -> [u8; AeadAlgorithm::NONCE_LEN] {
+    let mut nonce = *iv;
     if let Some(last) = nonce.last_chunk_mut() {
         *last = (u64::from_be_bytes(*last) ^ number).to_be_bytes();
     }
