@@ -13,6 +13,7 @@ use super::ConfigError;
 use super::session::MAX_LIFETIME;
 use crate::crypto::{self, aead::AeadKey, suites::AeadAlgorithm};
 use crate::wire::codec::Reader;
+use hmac::digest::FixedOutput;
 use hmac::{Hmac, KeyInit, Mac};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::UnixTime;
@@ -22,7 +23,7 @@ use sha2::Sha256;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Seals and opens tickets, for [`ServerConfig::set_ticketer`](crate::ServerConfig::set_ticketer). A server has one of its
 /// own by default; one that is made [`from_secret`](Self::from_secret) may be shared by a fleet.
@@ -43,14 +44,21 @@ impl Ticketer {
     /// # Errors
     /// [`ConfigError::Provider`] if there is no randomness.
     pub fn new(provider: Arc<CryptoProvider>, time_provider: Arc<dyn TimeProvider>) -> Result<Self, ConfigError> {
-        let secret = crypto::random(&provider).map_err(|_| ConfigError::Provider)?;
-        Ok(Self::from_secret(secret, provider, time_provider))
+        let secret = crypto::random_secret(&provider).map_err(|_| ConfigError::Provider)?;
+        Ok(Self { secret, provider, time_provider, lifetime: DEFAULT_LIFETIME })
     }
 
     /// With this secret, which must be random: whoever has it opens the tickets, if its clock is right and the lifetime the
     /// same.
-    pub fn from_secret(secret: [u8; 32], provider: Arc<CryptoProvider>, time_provider: Arc<dyn TimeProvider>) -> Self {
-        Self { secret: Zeroizing::new(secret), provider, time_provider, lifetime: DEFAULT_LIFETIME }
+    pub fn from_secret(
+        mut secret: [u8; 32],
+        provider: Arc<CryptoProvider>,
+        time_provider: Arc<dyn TimeProvider>,
+    ) -> Self {
+        let kept = Zeroizing::new(secret);
+        // What was handed over is a copy.
+        secret.zeroize();
+        Self { secret: kept, provider, time_provider, lifetime: DEFAULT_LIFETIME }
     }
 
     /// How long tickets live, in whole seconds, one at least and seven days at most (RFC 8446 §4.6.1). Default: 12 hours.
@@ -101,17 +109,19 @@ impl Ticketer {
     }
 
     fn key(&self, period: u64, salt: &[u8; SALT_LEN]) -> Option<AeadKey> {
-        let period = Zeroizing::new(mac(&*self.secret, &[LABEL, &period.to_be_bytes()])?);
-        let key = Zeroizing::new(mac(&*period, &[salt])?);
+        let period = mac(&*self.secret, &[LABEL, &period.to_be_bytes()])?;
+        let key = mac(&*period, &[salt])?;
         AeadKey::new(AeadAlgorithm::Aes256Gcm, &*key).ok()
     }
 }
 
-/// HMAC-SHA256 of all parts together.
-fn mac(key: &[u8], parts: &[&[u8]]) -> Option<[u8; 32]> {
+/// HMAC-SHA256 of all parts together: a key, written where it is kept.
+fn mac(key: &[u8], parts: &[&[u8]]) -> Option<Zeroizing<[u8; 32]>> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
     parts.iter().for_each(|part| mac.update(part));
-    Some(mac.finalize().into_bytes().into())
+    let mut out = Zeroizing::new([0; 32]);
+    mac.finalize_into((&mut *out).into());
+    Some(out)
 }
 
 /// What the key is for.

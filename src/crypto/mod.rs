@@ -16,6 +16,7 @@ use crate::wire::{CipherSuite, NamedGroup, SignatureScheme};
 use rustls::crypto::tls12::Prf;
 use rustls::crypto::{ActiveKeyExchange, CompletedKeyExchange, CryptoProvider, SharedSecret, SupportedKxGroup};
 use std::fmt;
+use zeroize::Zeroizing;
 
 /// One of the two ends of an association.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +42,13 @@ impl Role {
 pub(crate) fn random<const N: usize>(provider: &CryptoProvider) -> Result<[u8; N], Error> {
     let mut octets = [0; N];
     provider.secure_random.fill(&mut octets).map_err(|_| Error::Provider)?;
+    Ok(octets)
+}
+
+/// The same for a secret, written where it is kept.
+pub(crate) fn random_secret<const N: usize>(provider: &CryptoProvider) -> Result<Zeroizing<[u8; N]>, Error> {
+    let mut octets = Zeroizing::new([0; N]);
+    provider.secure_random.fill(&mut *octets).map_err(|_| Error::Provider)?;
     Ok(octets)
 }
 

@@ -20,6 +20,7 @@ use super::{CookieFault, Source};
 use crate::config::ConfigError;
 use crate::crypto;
 use crate::wire::{CipherSuite, NamedGroup, codec::Reader, hello::ClientHello};
+use hmac::digest::FixedOutput;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::borrow::Cow;
@@ -171,7 +172,9 @@ impl CookieKeys {
         // HKDF-Extract (RFC 5869 §2.2): whatever its length, the secret becomes a key.
         let mut salt = [0; KEY_LEN];
         salt.iter_mut().zip(KEY_DOMAIN).for_each(|(to, from)| *to = *from);
-        let secret = Zeroizing::new(hmac(&salt, [secret]));
+        let mut derived = Zeroizing::new([0; KEY_LEN]);
+        hmac_into(&salt, [secret], &mut derived);
+        let secret = derived;
         let (current, previous) = (Key::derive(&secret, 0), Key::derive(&secret, 0));
         Ok(Self { current, previous, period: DEFAULT_PERIOD.as_secs(), origin: Origin::Derived { secret, due: now } })
     }
@@ -400,7 +403,9 @@ impl Key {
     }
 
     fn derive(secret: &[u8; KEY_LEN], number: u64) -> Self {
-        Self { number, octets: hmac(secret, [&number.to_be_bytes()[..]]) }
+        let mut key = Self { number, octets: [0; KEY_LEN] };
+        hmac_into(secret, [&number.to_be_bytes()[..]], &mut key.octets);
+        key
     }
 
     /// What a cookie says of its key.
@@ -455,12 +460,19 @@ fn tag(key: &Key, source: &Source, hello: &ClientHello<'_>, cookie: &[&[u8]]) ->
 
 /// HMAC-SHA256 (RFC 2104).
 fn hmac<'p>(key: &[u8; KEY_LEN], pieces: impl IntoIterator<Item = &'p [u8]>) -> [u8; KEY_LEN] {
+    let mut out = [0; KEY_LEN];
+    hmac_into(key, pieces, &mut out);
+    out
+}
+
+/// The same, written where it is kept: a key leaves no copy behind.
+fn hmac_into<'p>(key: &[u8; KEY_LEN], pieces: impl IntoIterator<Item = &'p [u8]>, out: &mut [u8; KEY_LEN]) {
     // A key that is shorter than a block is filled with zeros (RFC 2104 §2).
     let mut block = Zeroizing::new([0; BLOCK_LEN]);
     block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
     let mut mac = Hmac::<Sha256>::new((&*block).into());
     pieces.into_iter().for_each(|piece| mac.update(piece));
-    mac.finalize().into_bytes().into()
+    mac.finalize_into(out.into());
 }
 
 impl fmt::Debug for CookieKeys {
