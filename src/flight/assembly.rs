@@ -124,6 +124,8 @@ impl Partial {
         let mut body = Vec::with_capacity(self.length);
         while let Some((_, block)) = self.blocks.pop_first() {
             body.extend(block.iter().flatten());
+            #[cfg(test)]
+            work(BLOCK_LEN);
         }
         body
     }
@@ -143,9 +145,22 @@ fn pieces(offset: usize, bytes: &[u8]) -> impl Iterator<Item = Piece<'_>> {
         let (block, start) = (offset / BLOCK_LEN, offset % BLOCK_LEN);
         let room = BLOCK_LEN.saturating_sub(start).min(rest.len());
         let (bytes, following) = rest.split_at_checked(room)?;
+        #[cfg(test)]
+        work(bytes.len());
         (offset, rest) = (offset.saturating_add(room), following);
         (!bytes.is_empty()).then_some(Piece { block, start, bytes })
     })
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Octets looked at, compared or copied, and the blocks that they are in.
+    pub(super) static WORK: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+#[cfg(test)]
+fn work(octets: usize) {
+    WORK.set(WORK.get() + octets + 1);
 }
 
 /// Octets of body in a block: few enough that one octet in each of many blocks gains an attacker little (a fragment
