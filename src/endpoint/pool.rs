@@ -3,7 +3,8 @@
 //! A ClientHello with a post-quantum key share takes two datagrams or more, and who sent them is not known until it is whole.
 //! The memory for all of them is allocated once and never grows. A new one that finds no room takes that of another, drawn
 //! at random: whoever floods the pool with forged first fragments cannot tell whose place he takes, and an honest client,
-//! who sends its fragments close together and again after a second, mostly finds its own still there.
+//! who sends its fragments close together and again after a second, mostly finds its own still there. While there is room
+//! they wait for the next sending, whenever that comes: a path may well lose some part of each.
 //!
 //! Fragments that contradict each other are kept apart as *candidates*, so a forger who knows the client's address spoils
 //! nothing by speaking first (RFC 9147 §4.5.2).
@@ -17,8 +18,13 @@ use std::time::{Duration, Instant};
 /// Octets of the longest ClientHello that may come in fragments.
 pub(super) const SLOT_LEN: usize = 4096;
 
-/// How long a fragment waits for the others.
-const LIFE: Duration = Duration::from_secs(2);
+/// How long a fragment waits for the others: twice the longest timeout between two sendings of a ClientHello (RFC 6347
+/// §4.2.4.1, RFC 9147 §5.8.2), and what a path takes, so that what two of them have lost the third may bring.
+const LIFE: Duration = Duration::from_secs(2 * 60 + 10);
+
+/// How long it does so whether others need the place or not: the first two sendings, a second apart. Later it makes way for
+/// any other that finds none, so that whoever sends a flood of them comes no further than he would without.
+const CLAIM: Duration = Duration::from_secs(2);
 
 /// Candidates of one source, all its messages taken together.
 const MAX_PER_SOURCE: usize = 4;
@@ -53,7 +59,13 @@ struct Candidate {
     received: usize,
     /// Octets of the body that are there.
     filled: usize,
-    until: Instant,
+    since: Instant,
+}
+
+impl Candidate {
+    fn is_younger_than(&self, age: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) < age
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -167,26 +179,33 @@ impl FragmentPool {
         self.slots.iter().filter(|slot| slot.candidate(now).is_some()).count()
     }
 
-    /// A slot for a new candidate: a free one, or one that is taken from another. A source has a few at most. A fragment of
+    /// A slot for a new candidate: a free one, or one that is taken from another, from one that has waited for long if there
+    /// is any. A source has a few at most that have not. A fragment of
     /// an earlier message, which may come late, does not take the place of a later one's, unless these have all the
     /// places of the source: no client sends so many, but a forger who would shut it out may.
     fn find_room(&mut self, key: &Key, now: Instant) -> Option<&mut Slot> {
         let (mut own, mut free) = (0_usize, None);
         for (index, slot) in self.slots.iter().enumerate() {
             match slot.candidate(now) {
-                Some(candidate) if candidate.key.source == key.source => own = own.saturating_add(1),
+                Some(candidate) if candidate.key.source == key.source && candidate.is_younger_than(CLAIM, now) => {
+                    own = own.saturating_add(1);
+                }
                 Some(_) => {}
                 None => free = Some(index),
             }
         }
         let crowded = own >= MAX_PER_SOURCE;
+        let may = |candidate: &Candidate| {
+            let same = candidate.key.source == key.source;
+            let later = same && candidate.key.message_seq > key.message_seq;
+            !later && (same || !crowded)
+        };
         let mut index = free.filter(|_| !crowded);
         if index.is_none() {
-            index = self.draw(|candidate| {
-                let same = candidate.key.source == key.source;
-                let later = same && candidate.key.message_seq > key.message_seq;
-                !later && (same || !crowded)
-            });
+            index = self.draw(|candidate| may(candidate) && !candidate.is_younger_than(CLAIM, now));
+        }
+        if index.is_none() {
+            index = self.draw(may);
         }
         if index.is_none() && crowded {
             index = self.draw(|candidate| candidate.key.source == key.source);
@@ -207,7 +226,7 @@ impl FragmentPool {
 impl Slot {
     fn candidate(&self, now: Instant) -> Option<&Candidate> {
         match &self.occupant {
-            Occupant::Candidate(candidate) if now < candidate.until => Some(candidate),
+            Occupant::Candidate(candidate) if candidate.is_younger_than(LIFE, now) => Some(candidate),
             Occupant::Candidate(_) | Occupant::Nobody => None,
         }
     }
@@ -218,8 +237,7 @@ impl Slot {
 
     fn open(&mut self, key: Key, part: &HelloFragment<'_>, now: Instant) -> Added {
         self.present.fill(0);
-        let until = now.checked_add(LIFE).unwrap_or(now);
-        self.occupant = Occupant::Candidate(Candidate { key, record: part.record, received: 0, filled: 0, until });
+        self.occupant = Occupant::Candidate(Candidate { key, record: part.record, received: 0, filled: 0, since: now });
         self.extend(part)
     }
 

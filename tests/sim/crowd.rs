@@ -187,6 +187,8 @@ impl Crowd {
     pub(crate) fn check_complete(&mut self) {
         let mut secrets = Vec::new();
         for hosts in self.paths.iter().map(|path| path.hosts).collect::<Vec<_>>() {
+            let has = |from: usize, to| self.hosts[from].associations.values().any(|known| known.peer == to);
+            check!(self, has(hosts[0], hosts[1]) && has(hosts[1], hosts[0]), format!("{hosts:?} know each other"));
             let said = self.ends(hosts).map(|side| {
                 let mut out = [0; 32];
                 let exported = side.connection.export_keying_material(b"EXPORTER-sim", None, &mut out);

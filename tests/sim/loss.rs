@@ -93,6 +93,38 @@ fn t1_every_loss_of_three_datagrams_of_a_short_handshake() {
     });
 }
 
+/// A server that keeps nothing keeps the fragments of a ClientHello for so long that another sending brings what the one
+/// before has lost, however late: here each loses a datagram, and those before them all of theirs.
+#[test]
+fn t1_what_one_sending_of_a_client_hello_has_lost_the_next_brings() {
+    let fragmented = |kind: &&&kinds::Kind| kind.shape == Shape::CookieHybrid;
+    let kinds = kinds::with_cookies();
+    let kinds: Vec<_> = kinds.iter().filter(fragmented).copied().collect();
+    kinds::for_each(&kinds, |kind| {
+        // How many datagrams it has: more and more, for the MTU falls.
+        let mut alone = crate::pair::Pair::new(kind, SEED, Network::with_faults(&[]));
+        alone.network.lose_all(crate::provider::End::Client, true);
+        alone.run(crate::pair::PATIENCE);
+        let bursts = alone.network.bursts;
+        assert!(bursts.len() == 13 && bursts.iter().all(|datagrams| *datagrams > 1), "{kind}: {bursts:?}");
+        for wholly in 2..12 {
+            let all = (0..wholly).flat_map(|burst| (0..bursts[burst]).map(move |place| Fault::LoseOf(burst, place)));
+            // The beginning of one, and the end of the other.
+            let one = [Fault::LoseOf(wholly, 0), Fault::LoseOf(wholly + 1, bursts[wholly + 1] - 1)];
+            let faults: Vec<_> = all.chain(one).collect();
+            let mut pair = crate::pair::Pair::new(kind, SEED, Network::with_faults(&faults));
+            while pair.client.connection.stats().datagrams_received == 0 {
+                pair.run(pair.now + Duration::from_secs(1));
+                check!(pair, pair.now < crate::pair::PATIENCE, "the server answers");
+            }
+            let sendings = pair.client.connection.stats().retransmissions + 1;
+            let needed = u64::try_from(wholly + 2).expect("few");
+            check!(pair, sendings == needed, format!("{sendings} sendings for {needed}"));
+            crate::pair::prove(kind, SEED, Network::with_faults(&faults));
+        }
+    });
+}
+
 /// With the cryptography that applications use.
 #[test]
 fn every_loss_of_one_datagram_with_aws_lc() {

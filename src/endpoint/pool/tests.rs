@@ -154,6 +154,24 @@ fn what_waits_too_long_is_gone_and_what_was_decided_is_forgotten() {
     assert_eq!(scene.pool.taken(scene.now), 1, "the second ClientHello stays");
 }
 
+#[test]
+fn what_has_waited_for_long_makes_way_and_waits_on_while_there_is_room() {
+    let whole = hello(1500, 0);
+    let mut scene = Scene::new(2);
+    for from in [1, 2] {
+        scene.add(from, &part(0, &whole, 0..1000, 0));
+        scene.now += Duration::from_nanos(1);
+    }
+    scene.now += CLAIM - Duration::from_nanos(2);
+    // The first has waited so long, and the second not quite: no lot is drawn.
+    assert_eq!(scene.add(3, &part(0, &whole, 0..1000, 0)), Added::Kept);
+    assert_eq!(scene.add(2, &part(0, &whole, 1000..1500, 1)), Added::Whole);
+    assert_eq!(scene.take(2, 0).as_deref(), Some(&whole[..]));
+    // With room it waits for the next sending but one.
+    scene.now += LIFE - Duration::from_nanos(1);
+    assert_eq!(scene.add(3, &part(0, &whole, 1000..1500, 1)), Added::Whole);
+}
+
 /// 100 forged first fragments between any two datagrams of a client: at least 95 % of the clients are through after their
 /// third transmission.
 #[test]
