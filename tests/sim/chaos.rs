@@ -73,8 +73,14 @@ fn a_run_with_the_same_seed_repeats_to_the_byte() {
 /// What cannot be seeded changes no decision, and no size by more than signatures differ in length.
 #[test]
 fn a_run_with_aws_lc_repeats_in_its_decisions_and_sizes() {
-    let short: Vec<_> = kinds::with_aws_lc().iter().filter(|kind| kind.mtu == 1200).collect();
-    kinds::for_each(&short, |kind| {
+    // A datagram may have room for the head of one more fragment, or, with another signature, not quite: the MTU stays, and
+    // every flight is cut as it always is.
+    let pinned = kinds::with_aws_lc_and(|transport| {
+        transport.pin_mtu();
+    });
+    let short: Vec<_> = pinned.into_iter().filter(|kind| kind.mtu == 1200).collect();
+    let short: &'static [Kind] = short.leak();
+    kinds::for_each(&short.iter().collect::<Vec<_>>(), |kind| {
         for seed in seeds(3) {
             let [first, second] = [transcript(kind, seed, storm()), transcript(kind, seed, storm())];
             let decisions = |rungs: &[Rung]| -> Vec<_> {

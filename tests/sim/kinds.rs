@@ -118,12 +118,15 @@ pub(crate) fn with_cookies() -> Vec<&'static Kind> {
 /// All of these with aws-lc-rs alone, which cannot be seeded: a run repeats in its decisions, and in its sizes but for the
 /// signatures'.
 pub(crate) fn with_aws_lc() -> &'static [Kind] {
-    static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {
-        let own = |_| Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let make = |version, shape, mtu| Kind::with_provider(version, shape, mtu, own, |_| {});
-        every(&SHAPES, make).into_iter().chain(every(&COOKIES, make)).collect()
-    });
+    static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| with_aws_lc_and(|_| {}));
     &KINDS
+}
+
+/// The same, tuned.
+pub(crate) fn with_aws_lc_and(tune: impl Fn(&mut TransportConfig)) -> Vec<Kind> {
+    let own = |_| Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let make = |version, shape, mtu| Kind::with_provider(version, shape, mtu, own, &tune);
+    every(&SHAPES, make).into_iter().chain(every(&COOKIES, make)).collect()
 }
 
 fn every(shapes: &[(ProtocolVersion, &[Shape])], make: impl Fn(ProtocolVersion, Shape, usize) -> Kind) -> Vec<Kind> {
