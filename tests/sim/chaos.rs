@@ -118,7 +118,7 @@ fn a_failure_tells_seed_faults_and_every_datagram() {
             pair.fail("a test of tests")
         }));
         let said = said.expect_err("it fails").downcast::<String>().expect("words");
-        let finished = if kind.version == ProtocolVersion::DTLS1_3 { "Finished 0+" } else { "1.0 protected" };
+        let finished = if kind.version == ProtocolVersion::DTLS1_3 { "Finished(1) 0+" } else { "1.0 protected" };
         for part in ["a test of tests", "UDTLS_SIM_SEED=7", "[Lose(1)]", "ClientHello(0) 0+", "x---|", finished] {
             assert!(said.contains(part), "{part} is not in\n{said}");
         }

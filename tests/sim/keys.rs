@@ -14,14 +14,22 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// What a record may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// A fragment of a handshake message of this type, from this place in it on.
-    Message(u8, usize),
+    Message(Fragment),
     ChangeCipherSpec,
     Alert,
     Data,
     Ack,
+}
+
+/// A part of a handshake message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fragment {
+    pub(crate) message: u8,
+    pub(crate) message_seq: usize,
+    pub(crate) offset: usize,
+    pub(crate) len: usize,
 }
 
 impl Content {
@@ -36,8 +44,10 @@ impl Content {
                 let mut messages = Vec::new();
                 while let Some((header, body)) = payload.split_at_checked(12) {
                     let number = |range: &[u8]| range.iter().fold(0usize, |n, octet| n << 8 | usize::from(*octet));
-                    messages.push(Self::Message(header[0], number(&header[6..9])));
-                    payload = body.get(number(&header[9..12])..).unwrap_or_default();
+                    let (message_seq, offset) = (number(&header[4..6]), number(&header[6..9]));
+                    let len = number(&header[9..12]);
+                    messages.push(Self::Message(Fragment { message: header[0], message_seq, offset, len }));
+                    payload = body.get(len..).unwrap_or_default();
                 }
                 messages
             }
@@ -73,8 +83,8 @@ pub(crate) fn contents(from: End, record: &[u8]) -> Vec<Content> {
             opened.map(|(content_type, payload)| Content::of(content_type, &payload)).unwrap_or_default()
         }
         [content_type, _, _, 0, 0, ..] => Content::of(*content_type, record.get(13..).unwrap_or_default()),
-        // The content type of DTLS 1.2 is not encrypted, and there is but one message under keys: Finished.
-        [22, _, _, _, _, ..] => vec![Content::Message(20, 0)],
+        // The content type of DTLS 1.2 is not encrypted, and there is but one message under keys: Finished, of twelve octets.
+        [22, _, _, _, _, ..] => vec![Content::Message(Fragment { message: 20, message_seq: 0, offset: 0, len: 12 })],
         [content_type, _, _, _, _, ..] => Content::of(*content_type, &[]),
         _ => Vec::new(),
     }

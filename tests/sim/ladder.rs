@@ -126,7 +126,15 @@ fn protected(from: End, record: &[u8]) -> String {
     let contents: Vec<_> = contents(from, record)
         .into_iter()
         .map(|content| match content {
-            Content::Message(message, at) => format!("{} {at}+", message_name(message)),
+            Content::Message(fragment) => {
+                format!(
+                    "{}({}) {}+{}",
+                    message_name(fragment.message),
+                    fragment.message_seq,
+                    fragment.offset,
+                    fragment.len
+                )
+            }
             other => format!("{other:?}"),
         })
         .collect();

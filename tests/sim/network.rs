@@ -276,8 +276,9 @@ impl Network {
             let hits = |fault: &&Fault| match fault {
                 Fault::Record(which, at, _) => (*which, *at) == (ordinal, place),
                 Fault::Message(message, times, _) => {
-                    let holds =
-                        contents.iter().any(|content| matches!(content, Content::Message(m, _) if m == message));
+                    let holds = contents
+                        .iter()
+                        .any(|content| matches!(content, Content::Message(fragment) if fragment.message == *message));
                     holds && self.messages.get(message).is_some_and(|sent| sent <= times)
                 }
                 Fault::Ack(end, at, _) => {
@@ -307,7 +308,9 @@ impl Network {
     fn count(&mut self, from: End, contents: &[Content]) {
         for content in contents {
             match content {
-                Content::Message(message, 0) => *self.messages.entry(*message).or_default() += 1,
+                Content::Message(fragment) if fragment.offset == 0 => {
+                    *self.messages.entry(fragment.message).or_default() += 1;
+                }
                 Content::Ack => self.acks[from as usize] += 1,
                 _ => {}
             }
