@@ -7,11 +7,12 @@ impl Connection {
     /// Gives back all memory that can be had again: for associations of which nothing is heard for long, in programs with many.
     ///
     /// The contexts of AEAD and record number mask go, which are most of what an association takes, and are built again from
-    /// its secrets when the next record comes or goes, which costs as much as some dozens of records. Nobody can tell
-    /// otherwise: numbers, replay windows, key updates, exporters and timers go on as they were. It may be called at any
-    /// time, as often as one likes.
+    /// its secrets when the next record comes or goes, which costs as much as some dozens of records. Numbers, replay
+    /// windows, key updates, exporters and timers go on as they were; the next ACK lists what comes from now on, and not
+    /// again what earlier ones did. It may be called at any time, as often as one likes.
     pub fn hibernate(&mut self) {
         self.records.rest();
+        self.acks.forget_history();
         self.give_back();
     }
 
@@ -26,14 +27,9 @@ impl Connection {
     }
 
     /// Gives back what lists hold for more than is in them.
-    fn give_back(&mut self) {
+    pub(super) fn give_back(&mut self) {
         self.records.give_back();
         self.events.shrink_to_fit();
-    }
-
-    /// The same, a while after the peer has noticed the last change of keys: what was acknowledged by then is history.
-    pub(super) fn give_back_history(&mut self) {
         self.acks.give_back();
-        self.give_back();
     }
 }

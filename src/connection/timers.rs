@@ -109,7 +109,7 @@ impl Connection {
             self.outgoing.begin();
         }
         self.drop_old_sending_keys();
-        self.give_back_history();
+        self.give_back();
     }
 }
 

@@ -75,8 +75,13 @@ impl AckSender {
         }
     }
 
-    /// Gives back what the list holds. What was acknowledged long ago and comes again is acknowledged by itself.
+    /// Gives back what the list holds for more than is in it.
     pub(crate) fn give_back(&mut self) {
+        self.received.shrink_to_fit();
+    }
+
+    /// Empties the list, unless an ACK of it is to go out. What was acknowledged and comes again is acknowledged by itself.
+    pub(crate) fn forget_history(&mut self) {
         if self.delay == Delay::Idle {
             self.received = VecDeque::new();
         }
