@@ -245,6 +245,25 @@ mod tests {
     }
 
     #[test]
+    fn a_delay_may_be_cut_short_and_only_what_waits_is_kept() {
+        let (mut acks, now) = (explicit(), Instant::now());
+        acks.hurry();
+        assert!(!acks.is_due(), "nothing waits");
+        acks.collect(number(2, 0), now, MS * 250);
+        acks.give_back();
+        assert_eq!(acks.numbers().as_slice(), [number(2, 0)], "an ACK is being delayed");
+        acks.hurry();
+        assert!(acks.is_due());
+        assert_eq!(acks.poll_timeout(), None);
+        acks.give_back();
+        assert_eq!(acks.numbers().as_slice(), [number(2, 0)], "and now it is due");
+        acks.sent();
+        acks.give_back();
+        assert!(acks.numbers().as_slice().is_empty());
+        assert_eq!(acks.received.capacity(), 0);
+    }
+
+    #[test]
     fn s9_nothing_is_sent_before_it_is_known_to_be_understood() {
         let (mut acks, now) = (AckSender::new(), Instant::now());
         acks.collect(number(0, 3), now, MS);

@@ -178,6 +178,8 @@ mod tests {
     fn f6_memory_follows_the_octets_received() {
         let mut body = Assembly::new(0xff_ffff);
         assert_eq!(body.cost(), 0);
+        // The slots, and in the map at least a key and a pointer.
+        assert!(BLOCK_COST >= size_of::<Block>() + 2 * size_of::<usize>());
         assert_eq!(body.growth(0xff_fff0, &[7]), BLOCK_COST);
         assert_eq!(body.insert(0xff_fff0, &[7]), 1);
         assert_eq!(body.cost(), BLOCK_COST);

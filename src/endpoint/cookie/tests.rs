@@ -242,6 +242,7 @@ fn a_fleet_shares_cookies() {
     }
     let stranger = Scene::of(CookieKeys::derive(&[0x5f; 40], start).unwrap(), start);
     assert!(stranger.both(0, &one.cookies(0)).iter().all(Result::is_err));
+    assert!(one.keys.go_by_unix_time() && !Scene::new().keys.go_by_unix_time());
     let short = CookieKeys::derive(&[1; 31], start);
     assert_eq!(short.err(), Some(ConfigError::CookieSecretTooShort));
 }
@@ -264,6 +265,10 @@ fn the_period_can_be_chosen() {
     let mut scene = Scene::new();
     assert!(scene.keys.set_period(scene.start, Duration::from_millis(999)).is_err());
     assert!(scene.keys.set_period(scene.start, Duration::from_secs(86_401)).is_err());
+    for seconds in [1, 86_400] {
+        scene.keys.set_period(scene.start, Duration::from_secs(seconds)).unwrap();
+        assert_eq!(scene.keys.poll_timeout(), scene.start + Duration::from_secs(seconds));
+    }
     scene.keys.set_period(scene.start, Duration::from_secs(5)).unwrap();
     let cookies = scene.cookies(0);
     assert_eq!(scene.keys.poll_timeout(), scene.start + Duration::from_secs(5));
