@@ -250,15 +250,18 @@ mod tests {
         acks.hurry();
         assert!(!acks.is_due(), "nothing waits");
         acks.collect(number(2, 0), now, MS * 250);
-        acks.give_back();
+        acks.forget_history();
         assert_eq!(acks.numbers().as_slice(), [number(2, 0)], "an ACK is being delayed");
         acks.hurry();
         assert!(acks.is_due());
         assert_eq!(acks.poll_timeout(), None);
-        acks.give_back();
+        acks.forget_history();
         assert_eq!(acks.numbers().as_slice(), [number(2, 0)], "and now it is due");
         acks.sent();
         acks.give_back();
+        assert_eq!(acks.numbers().as_slice(), [number(2, 0)], "it may be listed again");
+        assert_eq!(acks.received.capacity(), 1, "and takes no room for others");
+        acks.forget_history();
         assert!(acks.numbers().as_slice().is_empty());
         assert_eq!(acks.received.capacity(), 0);
     }
