@@ -390,6 +390,38 @@ mod tests {
         }
     }
 
+    /// As long as it takes to give a silent peer up, and once more the longest timeout.
+    #[test]
+    fn patience_outlasts_every_retransmission() {
+        for (initial_ms, retransmissions) in [(400, 12), (400, 3), (60_000, 12), (90_000, 2), (1, 0)] {
+            let knobs = TimerKnobs { retransmissions, ..knobs(MS * initial_ms, RttAdaptation::Off) };
+            let start = Instant::now();
+            let mut timer = RetransmitTimer::new(knobs);
+            let patience = timer.patience();
+            timer.start(start);
+            let mut now = start;
+            while let Some(deadline) = timer.poll_timeout() {
+                now = deadline;
+                timer.expire(now);
+            }
+            assert_eq!(patience, now - start + knobs.max, "{initial_ms} ms, {retransmissions} times");
+        }
+    }
+
+    #[test]
+    fn what_was_acknowledged_was_not_in_vain() {
+        let mut timer = timer(400, RttAdaptation::Off);
+        timer.start(Instant::now());
+        for fruitless in 1..4 {
+            timer.expire(timer.poll_timeout().unwrap());
+            assert_eq!(timer.fruitless_expiries(), fruitless);
+        }
+        let deadline = timer.poll_timeout();
+        timer.partly_acknowledged();
+        assert_eq!(timer.fruitless_expiries(), 0);
+        assert_eq!(timer.poll_timeout(), deadline, "the timer is left alone");
+    }
+
     #[test]
     fn no_deadline_overflows() {
         let mut timer = RetransmitTimer::new(TimerKnobs {

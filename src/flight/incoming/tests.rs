@@ -358,3 +358,31 @@ fn f5_forged_candidates_stay_within_the_bound() {
         .any(|body| body == [1; 3000])
     );
 }
+
+/// The bound is what may be held, to the octet.
+#[test]
+fn f5_a_message_that_waits_fills_the_bound_and_does_not_exceed_it() {
+    for (max_buffered, kept) in [(CANDIDATE_COST + 9, false), (CANDIDATE_COST + 10, true)] {
+        let mut incoming = Incoming::new(IncomingLimits { max_message: 100, max_buffered });
+        let received = plaintext(&mut incoming, &fragment(1, &[9; 10], 0, 10));
+        assert_eq!((received.may_be_acknowledged(), incoming.buffered() > 0), (kept, kept));
+    }
+}
+
+/// The expected message may exceed the bound. Octets that take no more memory are welcome even then.
+#[test]
+fn f5_what_costs_nothing_is_taken_beyond_the_bound() {
+    let limits = IncomingLimits { max_message: 3000, max_buffered: 2000 };
+    let mut incoming = Incoming::new(limits);
+    incoming.advance_epoch(KEYS).unwrap();
+    let mut receive = |seq, len, offset| {
+        let received = incoming.receive(KEYS, Trust::Protected, &fragment(seq, &[9; 3000], offset, len)).unwrap();
+        (received.progress, received.may_be_acknowledged())
+    };
+    assert_eq!(receive(1, 10, 0), (Progress::Octets, true));
+    assert_eq!(receive(0, 2900, 0), (Progress::Octets, true));
+    assert_eq!(receive(1, 10, 10), (Progress::Octets, true));
+    assert_eq!(receive(1, 10, 256), (Progress::Nothing, false), "another block");
+    assert_eq!(receive(2, 10, 0), (Progress::Nothing, false));
+    assert!(incoming.buffered() > limits.max_buffered);
+}
