@@ -241,9 +241,23 @@ struct Forgery {
     datagram: fn() -> Vec<u8>,
 }
 
-const FORGERIES: [Forgery; 9] = [
+const FORGERIES: [Forgery; 13] = [
     Forgery { name: "ServerHello", to: End::Client, version: ProtocolVersion::DTLS1_2, datagram: server_hello_12 },
     Forgery { name: "ServerHello", to: End::Client, version: ProtocolVersion::DTLS1_3, datagram: server_hello_13 },
+    Forgery {
+        name: "ServerHelloDone",
+        to: End::Client,
+        version: ProtocolVersion::DTLS1_2,
+        datagram: server_hello_done,
+    },
+    Forgery {
+        name: "ServerHelloDone",
+        to: End::Client,
+        version: ProtocolVersion::DTLS1_3,
+        datagram: server_hello_done,
+    },
+    Forgery { name: "ClientHello", to: End::Server, version: ProtocolVersion::DTLS1_2, datagram: client_hello_12 },
+    Forgery { name: "ClientHello", to: End::Server, version: ProtocolVersion::DTLS1_3, datagram: client_hello_13 },
     Forgery { name: "alert", to: End::Client, version: ProtocolVersion::DTLS1_2, datagram: alert },
     Forgery { name: "alert", to: End::Server, version: ProtocolVersion::DTLS1_2, datagram: alert },
     Forgery { name: "alert", to: End::Client, version: ProtocolVersion::DTLS1_3, datagram: alert },
@@ -356,6 +370,26 @@ fn server_hello_12() -> Vec<u8> {
     // extended_master_secret, and renegotiation_info of a first handshake.
     body.extend([0, 9, 0, 23, 0, 0, 0xFF, 1, 0, 1, 0]);
     whole(SERVER_HELLO, 0, &body)
+}
+
+/// It parses, and comes too early (RFC 5246 §7.4.5) or does not exist (RFC 8446 §4).
+fn server_hello_done() -> Vec<u8> {
+    whole(14, 1, &[])
+}
+
+/// Another client's, as it was when that began.
+fn client_hello(version: ProtocolVersion) -> Vec<u8> {
+    let kind = kinds::plain().find(|kind| kind.version == version).expect("one for each version");
+    let mut datagrams = crate::knobs::clean_datagrams_of(kind, 4711);
+    datagrams.swap_remove(0)
+}
+
+fn client_hello_12() -> Vec<u8> {
+    client_hello(ProtocolVersion::DTLS1_2)
+}
+
+fn client_hello_13() -> Vec<u8> {
+    client_hello(ProtocolVersion::DTLS1_3)
 }
 
 /// RFC 8446 §4.1.3.

@@ -10,11 +10,16 @@ use crate::pair::{Figures, PATIENCE, Pair, Stop, check, prove, prove_handshake};
 use crate::patterns::{A_BIT, A_TIMEOUT, AN_ANSWER, LATE};
 use crate::provider::End;
 use std::time::Duration;
-use udtls::{CloseReason, Error, Event, ProtocolVersion};
+use udtls::{ApiMisuse, CloseReason, Error, Event, ProtocolVersion};
 
 /// The datagrams of a run to which nothing happens.
 pub(crate) fn clean_datagrams(kind: &'static kinds::Kind) -> Vec<Vec<u8>> {
-    let mut pair = Pair::new(kind, SEED, Network::with_faults(&[]));
+    clean_datagrams_of(kind, SEED)
+}
+
+/// The same of ends that draw from this seed.
+pub(crate) fn clean_datagrams_of(kind: &'static kinds::Kind, seed: u64) -> Vec<Vec<u8>> {
+    let mut pair = Pair::new(kind, seed, Network::with_faults(&[]));
     prove_handshake(&mut pair);
     let rungs = std::mem::take(&mut pair.network.ladder.rungs);
     rungs.into_iter().filter(|rung| rung.what == What::Sent).map(|rung| rung.datagram).collect()
@@ -116,6 +121,43 @@ fn every_two_messages_are_lost() {
     });
 }
 
+/// A record that has lost half of its payload is none (RFC 6347 §4.1.2.7, RFC 9147 §4.5.2), whatever of a message it holds.
+#[test]
+fn every_record_and_every_message_is_truncated() {
+    kinds::for_each(&kinds::with_cookies(), |kind| {
+        let mut tally = Tally::default();
+        for (ordinal, datagram) in clean_datagrams(kind).iter().enumerate() {
+            for place in 0..split_records(datagram).len() {
+                let fault = Fault::Record(ordinal, place, Act::Truncate);
+                tally.attempt(|| prove(kind, SEED, Network::with_faults(&[fault])));
+            }
+        }
+        for message in clean_messages(kind).0 {
+            for times in 1..=3 {
+                let fault = Fault::Message(message, times, Act::Truncate);
+                tally.attempt(|| prove(kind, SEED, Network::with_faults(&[fault])));
+            }
+        }
+        tally.check(kind, "truncated records");
+    });
+}
+
+/// Messages of plaintext are spared: UDP's checksum is all that protects them.
+#[test]
+fn every_protected_message_is_corrupted() {
+    kinds::for_each(&kinds::with_cookies(), |kind| {
+        let mut tally = Tally::default();
+        let protected: &[u8] = if kind.version == ProtocolVersion::DTLS1_3 { &[4, 8, 11, 13, 15, 20] } else { &[20] };
+        for message in clean_messages(kind).0.iter().filter(|message| protected.contains(message)) {
+            for times in 1..=3 {
+                let fault = Fault::Message(*message, times, Act::Corrupt);
+                tally.attempt(|| prove(kind, SEED, Network::with_faults(&[fault])));
+            }
+        }
+        tally.check(kind, "corrupted messages");
+    });
+}
+
 /// Tickets, which come last, in order, again, late, damaged and not at all; and every ACK of a handshake, alone and with the
 /// tickets.
 #[test]
@@ -190,6 +232,49 @@ fn the_path_becomes_narrow_at_any_time() {
             });
         }
         tally.check(kind, "narrow from some time on");
+    });
+}
+
+#[test]
+fn the_mtu_is_set_at_any_time_to_anything() {
+    kinds::for_all(|kind| {
+        let mut tally = Tally::default();
+        for after in (0..140).step_by(10) {
+            for mtus in [[100, 1400], [1400, 100], [200, 200], [1400, 1400]] {
+                tally.attempt(|| {
+                    let mut pair = Pair::new(kind, SEED, Network::with_faults(&[]));
+                    pair.run(Duration::from_millis(after));
+                    for (end, mtu) in End::BOTH.into_iter().zip(mtus) {
+                        let connection = &mut pair.side(end).connection;
+                        // The least depends on the keys of the moment, and is said.
+                        if let Err(ApiMisuse::MtuTooSmall { floor }) = connection.set_mtu(mtu) {
+                            connection.set_mtu(floor).expect("what was asked for");
+                        }
+                    }
+                    let figures = prove_handshake(&mut pair);
+                    pair.check_data();
+                    figures
+                });
+            }
+        }
+        tally.check(kind, "MTU set");
+    });
+}
+
+/// EMSGSIZE: the socket says at once what is too long, and nobody waits for a timer.
+#[test]
+fn a_socket_that_refuses_large_datagrams_costs_no_time() {
+    kinds::for_all(|kind| {
+        let mut pair = Pair::new(kind, SEED, Network::with_faults(&[]));
+        pair.socket = 600;
+        let figures = prove_handshake(&mut pair);
+        let clean = prove(kind, SEED, Network::with_faults(&[]));
+        // Less is acknowledged at once, and more datagrams may need an ACK more.
+        check!(pair, figures.complete_at == clean.complete_at, "no time is lost");
+        let longest = pair.network.ladder.rungs.iter().map(|rung| rung.datagram.len()).max();
+        check!(pair, longest <= Some(600), "what was refused was not sent");
+        check!(pair, kind.shape != Shape::LongChains || pair.server.connection.mtu() <= 576, "the server was told");
+        pair.check_data();
     });
 }
 

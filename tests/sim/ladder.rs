@@ -91,6 +91,20 @@ fn unified_header_len(first: u8) -> usize {
     1 + if first & 0x08 == 0 { 1 } else { 2 } + if first & 0x04 == 0 { 0 } else { 2 }
 }
 
+/// Leaves half of a record's payload.
+pub(crate) fn halve(record: &mut Vec<u8>) {
+    let header = match record.first() {
+        Some(first @ 0x20..=0x3F) => unified_header_len(*first),
+        _ => 13,
+    };
+    let half = record.len().saturating_sub(header) / 2;
+    record.truncate(header + half);
+    // Unified headers have no length but where both ends write one, as they do here.
+    if let (Some(field), Ok(half)) = (record.get_mut(header - 2..header), u16::try_from(half)) {
+        field.copy_from_slice(&half.to_be_bytes());
+    }
+}
+
 /// The records of a datagram; what is none stays with the last.
 pub(crate) fn split_records(datagram: &[u8]) -> Vec<&[u8]> {
     let mut rest = datagram;

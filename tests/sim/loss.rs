@@ -120,7 +120,7 @@ fn t1_what_one_sending_of_a_client_hello_has_lost_the_next_brings() {
             let sendings = pair.client.connection.stats().retransmissions + 1;
             let needed = u64::try_from(wholly + 2).expect("few");
             check!(pair, sendings == needed, format!("{sendings} sendings for {needed}"));
-            crate::pair::prove(kind, SEED, Network::with_faults(&faults));
+            prove(kind, SEED, Network::with_faults(&faults));
         }
     });
 }

@@ -82,6 +82,8 @@ pub(crate) enum Act {
     Delay(Duration),
     /// A bit in its middle falls over.
     Corrupt,
+    /// Half of its payload is left, and its length says so.
+    Truncate,
 }
 
 /// Datagrams on their way, in virtual time.
@@ -296,6 +298,7 @@ impl Network {
                         let middle = record.len() / 2;
                         record[middle] ^= 0x10;
                     }
+                    (Act::Truncate, Some(record)) => crate::ladder::halve(record),
                     (_, None) => {}
                 }
             }

@@ -118,6 +118,26 @@ fn between_honest_datagrams(class: &str, noise: Noise) {
         }
         tally.print(kind, class);
     });
+    // An endpoint answers a ClientHello that comes again, and counts what it drops itself: here the handshake matters.
+    let cookies: Vec<_> = kinds::with_cookies().into_iter().filter(|kind| kind.shape.has_cookie()).collect();
+    kinds::for_each(&cookies, |kind| {
+        let mut tally = Tally::default();
+        for seed in crate::chaos::seeds(3) {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let mut pair = Pair::new(kind, seed, Network::with_faults(&[]));
+            let stop = pair.run_with(PATIENCE, &mut |pair, to, honest| {
+                let datagram = noise(&mut rng, honest);
+                pair.network.log_noise(pair.now, to.other(), &datagram);
+                pair.deliver(to, datagram);
+            });
+            check!(pair, stop == Stop::Quiet, "the handshake comes to rest");
+            let figures = tally.add(prove_handshake(&mut pair));
+            let clean = prove_handshake(&mut Pair::new(kind, seed, Network::with_faults(&[])));
+            check!(pair, clean.complete_at == figures.complete_at, "no noise makes anyone wait");
+            pair.check_data();
+        }
+        tally.print(kind, class);
+    });
 }
 
 fn noisy(kind: &'static Kind, seed: u64, noise: Noise) -> crate::pair::Figures {

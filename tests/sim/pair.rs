@@ -58,6 +58,8 @@ pub(crate) struct Pair {
     pub(crate) server: Side,
     pub(crate) network: Network,
     pub(crate) now: Duration,
+    /// Longer datagrams are refused by both ends' sockets (EMSGSIZE).
+    pub(crate) socket: usize,
     /// What stands before the server, in kinds that have it.
     door: Option<Door>,
     faults: Vec<Fault>,
@@ -96,6 +98,7 @@ impl Pair {
             server: Side::new(server),
             network,
             now: Duration::ZERO,
+            socket: usize::MAX,
             door,
             faults,
         })
@@ -211,7 +214,12 @@ impl Pair {
     /// What an end has to say.
     pub(crate) fn poll_transmit(&mut self, end: End) -> Vec<Vec<u8>> {
         let now = self.instant_of(end);
-        let burst = self.side(end).poll_transmit(now);
+        let mut burst = self.side(end).poll_transmit(now);
+        while let Some(refused) = burst.iter().map(Vec::len).find(|len| *len > self.socket) {
+            burst.retain(|datagram| datagram.len() <= self.socket);
+            self.side(end).connection.datagram_too_large(refused);
+            burst.extend(self.side(end).poll_transmit(now));
+        }
         let mtu = self.side(end).connection.mtu();
         let fit = burst.iter().all(|datagram| !datagram.is_empty() && datagram.len() <= mtu);
         check!(self, fit, "a datagram is as long as the MTU at most");
