@@ -223,7 +223,9 @@ impl TransportConfig {
         Ok(self)
     }
 
-    /// How many octets of handshake messages that came out of order are kept. Default 64 KiB.
+    /// How many octets of memory messages may take that came out of order, in fragments, or as contradictions of each
+    /// other. Default 64 KiB. The message that is expected next always finds room, and takes two and a third times its length
+    /// at most while octets of it are missing: what a peer can have kept is this and that.
     pub fn set_max_reassembly_buffer(&mut self, octets: usize) -> &mut Self {
         self.max_reassembly_buffer = octets;
         self

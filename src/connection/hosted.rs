@@ -1,6 +1,6 @@
 //! An association that lives at an endpoint with many others: how it begins, what it takes, and when it must go.
 
-use super::{Connection, Lease, Path, Phase};
+use super::{Connection, Lease, Path, Phase, receive::memory_of_early};
 use crate::config::{ConfigError, ServerConfig};
 use crate::flight::Trust;
 use crate::wire::{ack::Epoch, enums::HandshakeType, handshake::Message};
@@ -52,9 +52,8 @@ impl Connection {
         if self.place.lease.is_counted()
             && let Phase::Handshaking(handshaking) = &self.phase
         {
-            let early = handshaking.early.iter().fold(0_usize, |sum, raw| sum.saturating_add(raw.len()));
             let octets = HANDSHAKE_COST
-                .saturating_add(early)
+                .saturating_add(memory_of_early(handshaking.early.iter().map(AsRef::as_ref)))
                 .saturating_add(self.incoming.buffered())
                 .saturating_add(self.outgoing.buffered());
             self.place.lease.set_memory(octets);
@@ -64,4 +63,4 @@ impl Connection {
 
 /// Octets that a handshake takes beside the messages it keeps: its state, its keys, and the association itself, by
 /// estimate.
-const HANDSHAKE_COST: usize = 8 * 1024;
+const HANDSHAKE_COST: usize = 10 * 1024;

@@ -374,10 +374,8 @@ impl Connection {
     fn keep_early(&mut self, raw: &[u8]) {
         let limit = self.transport.max_early_records();
         if let Phase::Handshaking(handshaking) = &mut self.phase {
-            // A short record costs more to keep than its octets.
-            let cost = |raw: &[u8]| raw.len().saturating_add(EARLY_RECORD_COST);
-            let kept = handshaking.early.iter().fold(0usize, |sum, raw| sum.saturating_add(cost(raw)));
-            if kept.saturating_add(cost(raw)) <= limit {
+            let kept = memory_of_early(handshaking.early.iter().map(AsRef::as_ref));
+            if kept.saturating_add(memory_of_early([raw])) <= limit {
                 handshaking.early.push(raw.into());
                 return;
             }
@@ -451,5 +449,13 @@ fn check_plaintext_message(message: &Message<'_>) -> Result<(), PlaintextFault> 
     check_plaintext(message).map_err(PlaintextFault::Malformed)
 }
 
-/// Octets that keeping a record takes beside its own: its place in the list, and the allocator's, by estimate.
-const EARLY_RECORD_COST: usize = 48;
+/// Octets of memory that these records take while they are kept.
+pub(super) fn memory_of_early<'r>(records: impl IntoIterator<Item = &'r [u8]>) -> usize {
+    // A short record costs more to keep than its octets.
+    let each = |raw: &[u8]| raw.len().saturating_add(EARLY_RECORD_COST);
+    records.into_iter().fold(0, |sum: usize, raw| sum.saturating_add(each(raw)))
+}
+
+/// Octets that keeping a record takes at most beside its own: its place in a list that may be half empty, and what an
+/// allocator keeps beside a piece.
+const EARLY_RECORD_COST: usize = 56;

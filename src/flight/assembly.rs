@@ -50,7 +50,7 @@ impl Assembly {
         }
     }
 
-    /// Octets of memory held, allocator's overhead included by estimate.
+    /// Octets of memory held, at most: of blocks with the allocator's overhead.
     pub(super) fn cost(&self) -> usize {
         match self {
             Self::Partial(partial) => partial.blocks.len().saturating_mul(BLOCK_COST),
@@ -167,8 +167,9 @@ fn work(octets: usize) {
 /// costs it 25 octets of headers), many enough that an honest fragment needs a handful of allocations.
 const BLOCK_LEN: usize = 256;
 
-/// Octets of memory a block takes: its slots and its place in the map.
-const BLOCK_COST: usize = size_of::<Block>() + 32;
+/// Octets of memory a block takes at most: its slots, its place in a map whose nodes may be half empty, and what an allocator
+/// keeps beside a piece.
+const BLOCK_COST: usize = size_of::<Block>() + 72;
 
 #[cfg(test)]
 mod tests {
