@@ -226,6 +226,24 @@ fn traffic_keys_of_rfc8448() {
     assert!(run >= 20, "{run}");
 }
 
+/// OpenSSL's test vectors, each step of a key schedule by itself; not part of this repository.
+#[test]
+fn expand_label_of_openssl() {
+    let Some(vectors) = load_extra("kdf/tls13_kdf_steps_openssl.json") else { return };
+    let mut run = 0;
+    for case in list(&vectors["cases"]).iter().filter(|case| case["op"] == "expand_label") {
+        let suite = suite13(case["hash"].as_str().unwrap()).unwrap();
+        let expander = expander(suite.hkdf, &Secret::new(&hex(&case["secret"])).unwrap());
+        let (label, expected) = (case["label"].as_str().unwrap(), hex(&case["output"]));
+        assert_eq!(case["prefix"], "tls13 ");
+        let mut out = vec![0; expected.len()];
+        expand_label(&*expander, LabelPrefix::Tls, label.as_bytes(), &hex(&case["context"]), &mut out).unwrap();
+        assert_eq!(out, expected, "{label}");
+        run += 1;
+    }
+    assert_eq!(run, 409);
+}
+
 #[test]
 fn expand_label_refuses_what_hkdf_label_cannot_hold() {
     let suite = suite13("sha256").unwrap();
