@@ -199,7 +199,7 @@ impl SessionState {
                 certificates: read_chain(r.vec24()?)?,
                 ocsp_response: r.vec24()?.into(),
                 timestamps: r.vec16()?.into(),
-                fault: r.vec8()?.first().copied().map(AlertDescription),
+                fault: read_fault(r.vec8()?)?,
             },
             context: SessionContext(r.array()?),
             times: SessionTimes {
@@ -214,6 +214,14 @@ impl SessionState {
 fn read_name(octets: &[u8]) -> Result<Option<String>, Malformed> {
     let name = std::str::from_utf8(octets).map_err(|_| Malformed::BadValue)?;
     Ok(Some(name.to_owned()).filter(|name| !name.is_empty()))
+}
+
+fn read_fault(octets: &[u8]) -> Result<Fault, Malformed> {
+    match octets {
+        [] => Ok(None),
+        [fault] => Ok(Some(AlertDescription(*fault))),
+        _ => Err(Malformed::BadLength),
+    }
 }
 
 fn read_chain(octets: &[u8]) -> Result<Arc<[CertificateDer<'static>]>, Malformed> {
@@ -445,6 +453,16 @@ mod tests {
         assert_eq!((read.peer, read.times), (state.peer, state.times));
         assert_eq!(read.server_name.as_deref(), Some("server.example"));
         assert_eq!(read.protocol.as_deref(), Some(&b"coap"[..]));
+    }
+
+    /// There is one fault at most, and a list of two is none of ours.
+    #[test]
+    fn a_second_fault_is_refused() {
+        let mut bytes = session(0).to_bytes();
+        let context = bytes.windows(32).position(|window| window == [9; 32]).unwrap();
+        bytes.insert(context, 0);
+        bytes[context - 2] = 2;
+        assert_eq!(Session::from_bytes(&bytes).err(), Some(Malformed::BadLength));
     }
 
     /// Octets that an application kept somewhere else may come back as anything: they are read or refused, never more than
