@@ -147,7 +147,7 @@ fn some(octets: &[u8]) -> Option<()> {
 
 /// Something, in pieces of two octets.
 fn pairs(octets: &[u8]) -> Option<()> {
-    (!octets.is_empty() && octets.len() % 2 == 0).then_some(())
+    (!octets.is_empty() && octets.len().is_multiple_of(2)).then_some(())
 }
 
 /// Elements to the end.

@@ -127,8 +127,8 @@ impl World {
             0 => self.pass_time(input),
             1 => {
                 let datagram = input.long().to_vec();
-                self.to_listener(address(choice >> 4), &datagram, None);
-                self.to_endpoint(address(choice >> 4), &datagram, None);
+                self.ask_listener(address(choice >> 4), &datagram, None);
+                self.ask_endpoint(address(choice >> 4), &datagram, None);
             }
             2..=4 => self.changed(input, choice >> 4),
             5..=8 => self.whole(input, choice >> 4, true),
@@ -149,7 +149,7 @@ impl World {
                     fragment[22..25].copy_from_slice(&[0, l0, l1]);
                     fragment.extend_from_slice(piece);
                     at += piece.len();
-                    self.to_endpoint(address(choice >> 4), &fragment, Some(client));
+                    self.ask_endpoint(address(choice >> 4), &fragment, Some(client));
                 }
             }
             _ => {
@@ -188,9 +188,9 @@ impl World {
         let client = input.below(self.clients.len());
         for datagram in self.said(client) {
             if to_endpoint {
-                self.to_endpoint(address(from), &datagram, Some(client));
+                self.ask_endpoint(address(from), &datagram, Some(client));
             } else {
-                self.to_listener(address(from), &datagram, Some(client));
+                self.ask_listener(address(from), &datagram, Some(client));
             }
         }
     }
@@ -211,12 +211,12 @@ impl World {
                     drop(datagram.splice(at..end, with.iter().copied()));
                 }
             }
-            self.to_listener(address(from), &datagram, None);
-            self.to_endpoint(address(from), &datagram, None);
+            self.ask_listener(address(from), &datagram, None);
+            self.ask_endpoint(address(from), &datagram, None);
         }
     }
 
-    fn to_listener(&mut self, from: SocketAddr, datagram: &[u8], client: Option<usize>) {
+    fn ask_listener(&mut self, from: SocketAddr, datagram: &[u8], client: Option<usize>) {
         let Ok(source) = Source::new(from, None) else { return };
         let mut reply = [0; 2048];
         let before = memory::allocations();
@@ -232,7 +232,7 @@ impl World {
         }
     }
 
-    fn to_endpoint(&mut self, from: SocketAddr, datagram: &[u8], client: Option<usize>) {
+    fn ask_endpoint(&mut self, from: SocketAddr, datagram: &[u8], client: Option<usize>) {
         let mut reply = [0; 2048];
         match self.endpoint.handle(self.now, from, None, datagram, &mut reply) {
             Verdict::Reply(len) => {

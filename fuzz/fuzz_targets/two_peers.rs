@@ -168,6 +168,8 @@ impl<'a> World<'a> {
                 self.excused |= matches!(datagram[..], [20..=26, _, _, 0, 0, ..]);
                 self.fly(now, from, datagram);
             }
+            123 => end.connection.hibernate(),
+            124 => end.connection.datagram_too_large(MIN_MTU + usize::from(self.input.u8()) * 8),
             _ => {}
         }
         self.ends[from as usize].drain_events();

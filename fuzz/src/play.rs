@@ -29,6 +29,8 @@ struct Play<'s> {
     heard: Vec<u8>,
     /// The message_seq after that of the last genuine message.
     message_seq: u16,
+    /// The application wants to know no more of the peer's certificates.
+    forgotten: bool,
 }
 
 /// Plays `data` against an end.
@@ -62,7 +64,8 @@ impl<'s> Play<'s> {
         script.write.iter().for_each(|(epoch, keys)| writer.install_write(*epoch, keys).expect("later epochs"));
         script.read.iter().take(2).for_each(|(epoch, keys)| reader.install_read(*epoch, keys).expect("later epochs"));
         let (data, sent, heard) = Default::default();
-        Self { script, subject, writer, reader, next: 0, finished: false, data, sent, heard, message_seq: 0 }
+        let (next, message_seq, finished, forgotten) = Default::default();
+        Self { script, subject, writer, reader, next, finished, data, sent, heard, message_seq, forgotten }
     }
 
     fn step(&mut self, input: &mut Input<'_>) {
@@ -199,12 +202,18 @@ impl<'s> Play<'s> {
 
     fn command(&mut self, input: &mut Input<'_>) {
         let (connection, now) = (&mut self.subject.connection, self.subject.now);
-        match input.u8() % 6 {
+        match input.u8() % 9 {
             0 => connection.close(now),
             1 => drop(connection.request_key_update(now, KeyUpdateRequest::Requested)),
             2 => drop(connection.request_key_update(now, KeyUpdateRequest::NotRequested)),
             3 => drop(connection.set_mtu(usize::from(input.u16() % 2048))),
-            4 => drop(connection.abort(AlertDescription::from(input.u8()))),
+            4 => connection.abort(AlertDescription::from(input.u8())),
+            5 => connection.hibernate(),
+            6 => connection.datagram_too_large(usize::from(input.u16() % 2048)),
+            7 => {
+                connection.forget_peer_certificates();
+                self.forgotten |= connection.negotiated().is_some();
+            }
             _ => connection.set_initial_timeout(Duration::from_millis(input.u16().into())),
         }
         self.subject.drain_events();
@@ -275,7 +284,7 @@ impl<'s> Play<'s> {
             if let Some(exported) = subject.exported() {
                 assert_eq!(exported, self.script.exported, "it is the genuine handshake that completes");
             }
-            if let Some(negotiated) = subject.connection.negotiated() {
+            if let Some(negotiated) = subject.connection.negotiated().filter(|_| !self.forgotten) {
                 assert_eq!(negotiated.peer_certificates().len(), self.script.certificates, "by the genuine peer");
             }
         }
