@@ -361,7 +361,7 @@ fn f5_forged_candidates_stay_within_the_bound() {
 
 /// The bound is what may be held, to the octet.
 #[test]
-fn f5_a_message_that_waits_fills_the_bound_and_does_not_exceed_it() {
+fn a_message_that_waits_fills_the_bound_and_does_not_exceed_it() {
     for (max_buffered, kept) in [(CANDIDATE_COST + 9, false), (CANDIDATE_COST + 10, true)] {
         let mut incoming = Incoming::new(IncomingLimits { max_message: 100, max_buffered });
         let received = plaintext(&mut incoming, &fragment(1, &[9; 10], 0, 10));
@@ -371,7 +371,7 @@ fn f5_a_message_that_waits_fills_the_bound_and_does_not_exceed_it() {
 
 /// The expected message may exceed the bound. Octets that take no more memory are welcome even then.
 #[test]
-fn f5_what_costs_nothing_is_taken_beyond_the_bound() {
+fn what_costs_nothing_is_taken_beyond_the_bound() {
     let limits = IncomingLimits { max_message: 3000, max_buffered: 2000 };
     let mut incoming = Incoming::new(limits);
     incoming.advance_epoch(KEYS).unwrap();
