@@ -252,6 +252,26 @@ fn s2_data_before_the_end_of_the_handshake_is_never_delivered() {
     }
 }
 
+/// The same where the keys are there already: what belongs to the Finished comes piece by piece, with data behind each.
+#[test]
+fn s2_data_between_change_cipher_spec_and_finished_is_never_delivered() {
+    for setup in Setup::all() {
+        let of_data = Epoch(if setup.version == ProtocolVersion::DTLS1_3 { 3 } else { 1 });
+        for victim in VICTIMS {
+            let of = if victim == Victim::Client { Victim::Server } else { Victim::Client };
+            let (mut pair, parts) = before_finished(&setup, of);
+            for part in parts.iter().filter(|part| !is_finished(part)) {
+                let record = seal(pair.peer(victim), part.0, part.1, &part.2).unwrap();
+                assert_eq!(pair.attack(victim, &record), Ok(vec![]));
+                if let Some(data) = seal(pair.peer(victim), of_data, ContentType::APPLICATION_DATA, b"early") {
+                    assert_eq!(pair.attack(victim, &data), Ok(vec![]), "{:?} {victim:?}", setup.version);
+                }
+            }
+            assert!(!pair.victim(victim).is_established());
+        }
+    }
+}
+
 /// A Finished that is not under the keys that it confirms: in plaintext, and in 1.3 under those of the data that follow it.
 #[test]
 fn s3_sm33_a_finished_of_another_epoch_is_none() {
