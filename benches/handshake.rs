@@ -2,7 +2,7 @@
 //!
 //! From two configurations to two established associations and back to nothing: full, with certificates of both ends, and
 //! resumed, for the groups of both versions; P-256 certificates below a trust anchor, AES-128-GCM, no cookie. Only what is
-//! resumed has tickets. At the end stands what was asked of the provider, beside what the floor asks.
+//! resumed has tickets. At the end stands what was asked of the provider, and of malloc, beside what the floor asks.
 
 #[path = "common/bare.rs"]
 #[expect(dead_code, reason = "shared with other benches, which use all of it")]
@@ -14,6 +14,9 @@ mod handshake_floor;
 #[path = "common/harness.rs"]
 #[expect(dead_code, reason = "shared with other benches, which use all of it")]
 mod harness;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[path = "common/mallocs.rs"]
+mod mallocs;
 #[path = "common/parties.rs"]
 #[expect(dead_code, reason = "shared with other benches, which use all of it")]
 mod parties;
@@ -40,6 +43,9 @@ const BOUND: f64 = 1.15;
 
 /// The same, of its public-key operations alone, by version.
 const PUBLIC_KEY_BOUNDS: [f64; 2] = [1.20, 1.35];
+
+/// How many allocations more than the bare cryptography a full handshake may take.
+const MALLOCS: usize = 70;
 
 fn main() {
     let harness = Harness::new("handshake");
@@ -79,6 +85,26 @@ fn main() {
     }
     harness.finish("", "A handshake, both ends: ours / bare cryptography = ratio", &times);
     harness.finish("-counts", "Operations of the provider, X25519: ours / floor", &counts);
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    harness.finish("-mallocs", "Allocations by Rust and C, X25519", &count_mallocs(&parties));
+}
+
+/// What is asked of malloc, by Rust and by C, in a full handshake and in the bare calls.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn count_mallocs(parties: &Parties) -> Table {
+    let mut table = Table::new(&["version", "ours", "bare cryptography", "more"]);
+    for version in VERSIONS {
+        let kind = Kind { version, group: NamedGroup::X25519, client_auth: ClientAuth::None, sessions: Sessions::None };
+        let (provider, proof) = (Arc::new(aws_lc_rs::default_provider()), Proof::Certificates);
+        let acquaintance = Acquaintance::new(&provider, parties, kind, proof);
+        let floor = Floor::new(provider, parties, kind, proof, messages(parties, kind));
+        floor.run();
+        let library = mallocs::mallocs(|| acquaintance.meet_again());
+        let bare = mallocs::mallocs(|| floor.run());
+        let more = format!("{} (≤ {MALLOCS})", library.saturating_sub(bare));
+        table.push_text(&[version.to_string(), library.to_string(), bare.to_string(), more]);
+    }
+    table
 }
 
 /// What a handshake is held against, and how much more it may take.

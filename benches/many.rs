@@ -9,7 +9,8 @@
 //! * A record of 64 octets is routed by its source, found among the application's connections, and opened. Its datagrams lie
 //!   in memory in the order of their arrival. Of each association drawn at random two records arrive, the second when its
 //!   state is in the caches: what the first costs more are cache and TLB misses, and what the second costs is held against
-//!   a record of an association that is the endpoint's only one. The middle turn of each counts here, not the quickest:
+//!   a record of an association that is the endpoint's only one. What a miss costs is told by loads of which each waits for the
+//!   one before it, all over as much memory as the associations have. The middle turn of each counts here, not the quickest:
 //!   every turn of the first kind has its own misses.
 
 #[path = "common/harness.rs"]
@@ -198,7 +199,8 @@ impl Crowd {
             woken.push(self.receive(waking));
             lone.turn();
         }
-        Records { first, second, woken, lone: lone.turns }
+        let miss = chase(heap() - self.before);
+        Records { first, second, woken, lone: lone.turns, miss }
     }
 
     /// So long a turn takes, a record.
@@ -257,11 +259,13 @@ struct Records {
     second: Vec<Duration>,
     woken: Vec<Duration>,
     lone: Vec<Duration>,
+    /// Nanoseconds of a load that misses the caches.
+    miss: f64,
 }
 
 impl Records {
     fn report(&mut self, harness: &Harness) {
-        let Self { first, second, woken, lone } = self;
+        let Self { first, second, woken, lone, miss } = self;
         let [first, second, woken, lone] = [first, second, woken, lone].map(|turns| middle(turns));
         let mut table = Table::new(&["a record routed and opened", "ns", "× the only one"]);
         for (name, time) in [
@@ -273,6 +277,9 @@ impl Records {
             let ratio = time.as_secs_f64() / lone.as_secs_f64();
             table.push_text(&[name.to_owned(), time.as_nanos().to_string(), format!("{ratio:.2}")]);
         }
+        let misses = (first.as_secs_f64() - second.as_secs_f64()) * 1e9 / *miss;
+        let of_that = format!("a load that waits for memory: {misses:.0} of them make the difference");
+        table.push_text(&[of_that, format!("{miss:.0}"), String::new()]);
         harness.finish("-records", "Records among many", &table);
     }
 }
@@ -371,6 +378,22 @@ fn heap() -> usize {
     // SAFETY: it takes nothing and gives a struct of numbers.
     let info = unsafe { libc::mallinfo2() };
     info.uordblks + info.hblkhd
+}
+
+/// Nanoseconds of a load at random from so many octets, of which each says where the next one is.
+fn chase(octets: usize) -> f64 {
+    const LINE: usize = 64 / size_of::<usize>();
+    const LOADS: usize = 1_000_000;
+    let mut memory = vec![0; octets / size_of::<usize>()];
+    let order = shuffled(memory.len() / LINE);
+    for (here, next) in order.iter().zip(order.iter().cycle().skip(1)) {
+        memory[here * LINE] = next * LINE;
+    }
+    let start = Instant::now();
+    let mut place = 0;
+    (0..LOADS).for_each(|_| place = memory[place]);
+    black_box(place);
+    start.elapsed().as_secs_f64() * 1e9 / LOADS as f64
 }
 
 fn middle(turns: &mut [Duration]) -> Duration {

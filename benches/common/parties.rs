@@ -5,7 +5,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use std::sync::Arc;
 use std::time::Instant;
 use udtls::{
@@ -80,10 +80,10 @@ impl Parties {
         let (certificate, key) = self.server.shown();
         let mut config = builder.with_single_cert(vec![certificate], key).expect("a certificate that fits");
         config.set_versions(&[kind.version]).expect("a version").set_groups(&[kind.group]).expect("a group");
-        config.set_ticket_count(match kind.sessions {
-            Sessions::None => 0,
-            Sessions::Ticket => 1,
-        });
+        match kind.sessions {
+            Sessions::None => config.set_ticket_count(0).set_session_storage(Arc::new(NoServerSessionStorage {})),
+            Sessions::Ticket => config.set_ticket_count(1),
+        };
         config
     }
 

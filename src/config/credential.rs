@@ -103,7 +103,11 @@ impl Credential {
     pub(crate) fn usable_schemes(&self, offered: &[SignatureScheme], version: ProtocolVersion) -> Vec<SignatureScheme> {
         let usable = self.admissible_schemes(offered, version);
         match &*self.schemes {
-            [] => usable.collect(),
+            [] => {
+                let mut schemes = Vec::with_capacity(offered.len());
+                schemes.extend(usable);
+                schemes
+            }
             // The key chooses by its own preference among several.
             _ => usable.filter(|scheme| self.has_scheme(*scheme)).take(1).collect(),
         }

@@ -34,7 +34,7 @@ impl Connection {
     pub fn datagram_too_large(&mut self, size: usize) {
         let floor = self.mtu_floor();
         // Only what could have been a datagram of the flight has it sent again.
-        let of_flight = size <= self.mtu.longest;
+        let of_flight = size <= self.mtu.longest();
         if !self.mtu.refuse(size, floor) {
             return;
         }
@@ -71,8 +71,9 @@ impl Connection {
     /// Tells an application that may send how much, if that is not what it was told last.
     pub(super) fn tell_max_payload(&mut self) {
         let max = self.max_payload();
-        let told = std::mem::replace(&mut self.mtu.told, max);
-        if told != max && matches!(self.phase, Phase::Established(_)) {
+        let now = short(max);
+        let told = std::mem::replace(&mut self.mtu.told, now);
+        if told != now && matches!(self.phase, Phase::Established(_)) {
             self.events.push_back(Event::MaxPayloadChanged { max });
         }
     }
@@ -95,15 +96,20 @@ const LEAST_MTU: usize = 64;
 /// Octets of a handshake message that a fragment carries at least.
 const LEAST_FRAGMENT: usize = 16;
 
+/// Octets of a datagram in half the memory of a `usize`: associations keep them for life.
+fn short(octets: usize) -> u32 {
+    u32::try_from(octets).unwrap_or(u32::MAX)
+}
+
 /// The longest datagram to send.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mtu {
     current: usize,
     fall_back: FallBack,
     /// The longest datagram of the flight that was sent with this MTU.
-    longest: usize,
+    longest: u32,
     /// The longest payload that the application knows of.
-    told: usize,
+    told: u32,
 }
 
 impl Mtu {
@@ -122,6 +128,10 @@ impl Mtu {
         self.current
     }
 
+    fn longest(&self) -> usize {
+        usize::try_from(self.longest).unwrap_or(usize::MAX)
+    }
+
     const fn set(&mut self, mtu: usize) {
         (self.current, self.longest) = (mtu, 0);
     }
@@ -133,14 +143,14 @@ impl Mtu {
 
     /// A datagram of the flight was written.
     pub(super) fn sent(&mut self, len: usize) {
-        self.longest = self.longest.max(len);
+        self.longest = self.longest.max(short(len));
     }
 
     /// A step that would make no datagram of the flight shorter cures nothing, and is not taken: it is loss that keeps
     /// short datagrams from being answered.
     fn lower(&mut self, fruitless: u32, floor: usize) {
         if self.fall_back == FallBack::InSteps && fruitless >= Self::PATIENCE {
-            self.fall_below(self.longest, floor);
+            self.fall_below(self.longest(), floor);
         }
     }
 

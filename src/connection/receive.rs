@@ -59,6 +59,15 @@ impl<'d> ApplicationData<'d> {
     }
 }
 
+/// What became of a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Received {
+    /// It is data for the application.
+    Data,
+    /// It has nothing for the application.
+    Nothing,
+}
+
 impl Connection {
     /// Takes a datagram from the peer and returns the next record of application data in it, `None` at its end.
     /// To be called until it returns `None`; the data borrows the buffer, not the connection, which may be used meanwhile.
@@ -80,37 +89,33 @@ impl Connection {
             self.stats.discard(Discard::AfterClose);
             return Err(failure.error.clone());
         }
-        let mut received = self.receive_records(now, datagram);
-        if let Err(error) = &mut received {
-            datagram.rest = &mut [];
-            self.account();
-            *error = self.fail(error.clone());
-        }
-        received
-    }
-
-    #[inline]
-    fn receive_records<'d>(
-        &mut self,
-        now: Instant,
-        datagram: &mut Datagram<'d>,
-    ) -> Result<Option<ApplicationData<'d>>, Error> {
         while !datagram.rest.is_empty() {
             let before = datagram.rest.len();
             let opened = self.records.open(&mut datagram.rest);
             self.place.path.received(before.saturating_sub(datagram.rest.len()));
-            // Whatever is moved here is moved for every record.
-            match opened {
-                Ok(Opened::Record(record)) => match self.receive_record(record, now) {
-                    Ok(None) => self.open_early(now)?,
-                    data_or_error => return data_or_error,
+            // Whatever is moved here is moved for every record: nothing of a record is, until it is handed out.
+            let received = match opened {
+                Ok(Opened::Record(record)) => match self.receive_record(&record, now) {
+                    Ok(Received::Data) => {
+                        return Ok(Some(ApplicationData { payload: record.payload, number: record.number }));
+                    }
+                    Ok(Received::Nothing) => self.open_early(now),
+                    Err(error) => Err(error),
                 },
-                Ok(Opened::Early(raw)) => self.keep_early(raw),
+                Ok(Opened::Early(raw)) => {
+                    self.keep_early(raw);
+                    Ok(())
+                }
                 Ok(Opened::Discarded(reason)) => {
                     self.stats.discard(reason);
-                    self.update_worn_keys(now)?;
+                    self.update_worn_keys(now)
                 }
-                Err(error) => return Err(error),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = received {
+                datagram.rest = &mut [];
+                self.account();
+                return Err(self.fail(error));
             }
         }
         stats::count(&mut self.stats.datagrams_received);
@@ -119,12 +124,12 @@ impl Connection {
         Ok(None)
     }
 
-    /// One opened record; data is handed on, all else dealt with.
+    /// One opened record; data is to be handed on, all else is dealt with.
     #[inline]
-    fn receive_record<'d>(&mut self, record: Record<'d>, now: Instant) -> Result<Option<ApplicationData<'d>>, Error> {
+    fn receive_record(&mut self, record: &Record<'_>, now: Instant) -> Result<Received, Error> {
         if record.epoch == Epoch::PLAINTEXT && matches!(self.phase, Phase::Established(_)) {
             self.stats.discard(Discard::PlaintextAfterProtected);
-            return Ok(None);
+            return Ok(Received::Nothing);
         }
         if record.novelty == Novelty::Replayed {
             self.stats.discard(Discard::Replayed);
@@ -138,13 +143,13 @@ impl Connection {
         }
         match record.content_type {
             ContentType::APPLICATION_DATA => return self.receive_data(record, now),
-            ContentType::HANDSHAKE => self.receive_handshake(&record, now)?,
-            ContentType::ACK => self.receive_ack(&record, now)?,
-            ContentType::ALERT => self.receive_alert(&record)?,
-            ContentType::CHANGE_CIPHER_SPEC => self.receive_change_cipher_spec(&record, now)?,
-            _ => self.refuse(&record, PeerMisbehaved::UnknownContentType, Discard::UnknownContentType)?,
+            ContentType::HANDSHAKE => self.receive_handshake(record, now)?,
+            ContentType::ACK => self.receive_ack(record, now)?,
+            ContentType::ALERT => self.receive_alert(record)?,
+            ContentType::CHANGE_CIPHER_SPEC => self.receive_change_cipher_spec(record, now)?,
+            _ => self.refuse(record, PeerMisbehaved::UnknownContentType, Discard::UnknownContentType)?,
         }
-        Ok(None)
+        Ok(Received::Nothing)
     }
 
     /// Asks for new keys before forgeries wear out those that open what the peer sends (RFC 9147 §4.5.3: "SHOULD initiate
@@ -160,10 +165,10 @@ impl Connection {
     }
 
     #[inline]
-    fn receive_data<'d>(&mut self, record: Record<'d>, now: Instant) -> Result<Option<ApplicationData<'d>>, Error> {
+    fn receive_data(&mut self, record: &Record<'_>, now: Instant) -> Result<Received, Error> {
         if record.epoch < self.conduct.data_epoch {
-            self.refuse(&record, PeerMisbehaved::ApplicationDataInWrongEpoch, Discard::ApplicationData)?;
-            return Ok(None);
+            self.refuse(record, PeerMisbehaved::ApplicationDataInWrongEpoch, Discard::ApplicationData)?;
+            return Ok(Received::Nothing);
         }
         // Data may overtake the end of the handshake, or a close_notify; before the one and after the other it is lost.
         let late = match self.conduct.receiving {
@@ -172,11 +177,11 @@ impl Connection {
         };
         if late || !matches!(self.phase, Phase::Established(_)) {
             self.stats.discard(if late { Discard::AfterClose } else { Discard::ApplicationData });
-            return Ok(None);
+            return Ok(Received::Nothing);
         }
         self.repeat_close_notify(now);
         stats::count(&mut self.stats.records_received);
-        Ok(Some(ApplicationData { payload: record.payload, number: record.number }))
+        Ok(Received::Data)
     }
 
     fn receive_handshake(&mut self, record: &Record<'_>, now: Instant) -> Result<(), Error> {
@@ -338,10 +343,12 @@ impl Connection {
                 self.timer.acknowledged(now);
                 self.await_peer(now);
                 self.drop_old_sending_keys();
-                match self.phase {
-                    Phase::Established(_) => self.step(Input::FlightAcknowledged, now),
-                    Phase::Handshaking(_) | Phase::Failed(_) => Ok(()),
+                if !matches!(self.phase, Phase::Established(_)) {
+                    return Ok(());
                 }
+                self.step(Input::FlightAcknowledged, now)?;
+                self.outgoing.give_back();
+                Ok(())
             }
         }
     }
@@ -395,7 +402,7 @@ impl Connection {
                 Opened::Discarded(reason) => self.stats.discard(reason),
                 Opened::Early(_) => self.stats.discard(Discard::EarlyRecord),
                 Opened::Record(record) => {
-                    if self.receive_record(record, now)?.is_some() {
+                    if self.receive_record(&record, now)? == Received::Data {
                         // It has no place in the caller's buffer; UDP loses such things too.
                         self.stats.discard(Discard::ApplicationData);
                     }

@@ -29,6 +29,8 @@ impl Connection {
     /// Gives back what lists hold for more than is in them.
     pub(super) fn give_back(&mut self) {
         self.records.give_back();
+        self.outgoing.give_back();
+        self.stats.give_back();
         self.events.shrink_to_fit();
         self.acks.give_back();
     }

@@ -20,11 +20,26 @@ pub struct Stats {
     pub acks_sent: u64,
     /// ACKs received and understood.
     pub acks_received: u64,
-    discarded: [u32; Discard::ALL.len()],
+    /// For each reason in the order of [`Discard::ALL`]; empty once nothing was discarded for long, as with most associations:
+    /// then the first one makes room. In a handshake there is room from the start, and no stranger takes any.
+    discarded: Discarded,
+}
+
+/// Counters for each reason to discard, or none at all.
+#[derive(Clone, Debug, Eq)]
+struct Discarded(Box<[u32]>);
+
+impl PartialEq for Discarded {
+    fn eq(&self, other: &Self) -> bool {
+        match (&*self.0, &*other.0) {
+            ([], counted) | (counted, []) => counted.iter().all(|n| *n == 0),
+            (one, other) => one == other,
+        }
+    }
 }
 
 impl Stats {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             datagrams_received: 0,
             datagrams_sent: 0,
@@ -33,27 +48,43 @@ impl Stats {
             retransmissions: 0,
             acks_sent: 0,
             acks_received: 0,
-            discarded: [0; Discard::ALL.len()],
+            discarded: Discarded(room()),
         }
     }
 
     /// How often something was discarded for this reason.
     pub fn discarded(&self, reason: Discard) -> u64 {
-        Discard::ALL.iter().zip(self.discarded).find_map(|(r, n)| (*r == reason).then_some(n.into())).unwrap_or(0)
+        let counted = Discard::ALL.iter().zip(&self.discarded.0);
+        counted.filter(|(counted, _)| **counted == reason).map(|(_, n)| u64::from(*n)).sum()
     }
 
     /// Everything that was discarded, whatever the reason.
     pub fn discarded_in_all(&self) -> u64 {
-        self.discarded.iter().fold(0, |sum, n| sum.saturating_add(u64::from(*n)))
+        self.discarded.0.iter().fold(0, |sum, n| sum.saturating_add(u64::from(*n)))
+    }
+
+    /// Gives back the room for what never happened.
+    pub(super) fn give_back(&mut self) {
+        if self.discarded_in_all() == 0 {
+            self.discarded = Discarded(Box::default());
+        }
     }
 
     pub(super) fn discard(&mut self, reason: Discard) {
-        for (slot, counted) in self.discarded.iter_mut().zip(Discard::ALL) {
+        if self.discarded.0.is_empty() {
+            self.discarded = Discarded(room());
+        }
+        for (slot, counted) in self.discarded.0.iter_mut().zip(Discard::ALL) {
             if *counted == reason {
                 *slot = slot.saturating_add(1);
             }
         }
     }
+}
+
+/// A counter for each reason.
+fn room() -> Box<[u32]> {
+    vec![0; Discard::ALL.len()].into()
 }
 
 /// Adds one; a counter stays at its end rather than begin anew.
@@ -73,5 +104,18 @@ mod tests {
             assert_eq!(stats.discarded(*reason), 1, "{reason:?}");
         }
         assert_eq!(stats.discarded_in_all(), Discard::ALL.len() as u64);
+        stats.give_back();
+        assert_eq!(stats.discarded_in_all(), Discard::ALL.len() as u64, "what was counted stays");
+    }
+
+    #[test]
+    fn counting_goes_on_after_the_room_was_given_back() {
+        let mut stats = Stats::new();
+        stats.give_back();
+        assert_eq!((stats.discarded.0.len(), stats.discarded_in_all()), (0, 0));
+        assert_eq!(stats, Stats::new());
+        stats.discard(Discard::Replayed);
+        assert_eq!((stats.discarded(Discard::Replayed), stats.discarded_in_all()), (1, 1));
+        assert_ne!(stats, Stats::new());
     }
 }

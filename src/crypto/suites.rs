@@ -4,11 +4,11 @@
 
 use super::secret::Secret;
 use crate::wire::{CipherSuite, ProtocolVersion};
-use rustls::SupportedCipherSuite;
 use rustls::crypto::hash::Hash;
 use rustls::crypto::tls12::Prf;
 use rustls::crypto::tls13::Hkdf;
 use rustls::crypto::{CryptoProvider, KeyExchangeAlgorithm};
+use rustls::{SupportedCipherSuite, Tls12CipherSuite, Tls13CipherSuite};
 use std::fmt;
 
 /// A suite that is in our table and that the provider can run.
@@ -25,9 +25,19 @@ pub(crate) enum Suite {
 pub(crate) struct Suite12 {
     pub(crate) id: CipherSuite,
     pub(crate) aead: AeadAlgorithm,
-    pub(crate) prf: &'static dyn Prf,
-    pub(crate) hash: &'static dyn Hash,
     pub(crate) auth: Authentication,
+    /// The provider's; associations keep the suite, and a reference is short.
+    provider: &'static Tls12CipherSuite,
+}
+
+impl Suite12 {
+    pub(crate) const fn hash(&self) -> &'static dyn Hash {
+        self.provider.common.hash_provider
+    }
+
+    pub(crate) const fn prf(&self) -> &'static dyn Prf {
+        self.provider.prf_provider
+    }
 }
 
 /// A DTLS 1.3 suite.
@@ -35,8 +45,18 @@ pub(crate) struct Suite12 {
 pub(crate) struct Suite13 {
     pub(crate) id: CipherSuite,
     pub(crate) aead: AeadAlgorithm,
-    pub(crate) hash: &'static dyn Hash,
-    pub(crate) hkdf: &'static dyn Hkdf,
+    /// The provider's; associations keep the suite, and a reference is short.
+    provider: &'static Tls13CipherSuite,
+}
+
+impl Suite13 {
+    pub(crate) const fn hash(&self) -> &'static dyn Hash {
+        self.provider.common.hash_provider
+    }
+
+    pub(crate) const fn hkdf(&self) -> &'static dyn Hkdf {
+        self.provider.hkdf_provider
+    }
 }
 
 /// Which certificate keys a DTLS 1.2 suite admits (RFC 8422 §2; `ECDHE_ECDSA` includes EdDSA, §5.10).
@@ -110,13 +130,11 @@ fn usable_suite(supported: &SupportedCipherSuite) -> Option<Suite> {
             if suite.kx != KeyExchangeAlgorithm::ECDHE {
                 return None;
             }
-            let (prf, hash) = (suite.prf_provider, suite.common.hash_provider);
-            Some(Suite::Dtls12(Suite12 { id, aead, prf, hash, auth }))
+            Some(Suite::Dtls12(Suite12 { id, aead, auth, provider: suite }))
         }
         SupportedCipherSuite::Tls13(suite) => {
             let (_, aead) = *SUITES_13.iter().find(|(known, _)| *known == id)?;
-            let (hash, hkdf) = (suite.common.hash_provider, suite.hkdf_provider);
-            Some(Suite::Dtls13(Suite13 { id, aead, hash, hkdf }))
+            Some(Suite::Dtls13(Suite13 { id, aead, provider: suite }))
         }
     }
 }
@@ -150,8 +168,8 @@ impl Suite {
     /// The hash of the transcript and of the key schedule.
     pub(crate) const fn hash(&self) -> &'static dyn Hash {
         match self {
-            Self::Dtls12(suite) => suite.hash,
-            Self::Dtls13(suite) => suite.hash,
+            Self::Dtls12(suite) => suite.hash(),
+            Self::Dtls13(suite) => suite.hash(),
         }
     }
 }

@@ -231,7 +231,7 @@ impl Listener {
         };
         // The message as the transcript has it (RFC 9147 §5.2).
         let message = request.message();
-        let client_hello_hash = match suite.hash.output_len() {
+        let client_hello_hash = match suite.hash().output_len() {
             48 => {
                 let mut hash = Sha384::new();
                 hash.update(message.tls_header());

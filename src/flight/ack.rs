@@ -3,6 +3,7 @@
 //! Collects the numbers of received handshake records and says when an ACK is due. The ACK's octets are
 //! [`crate::wire::ack`]'s business, its keys the connection's.
 
+use super::timer::Span;
 use crate::error::{Error, PeerMisbehaved};
 use crate::wire::{
     ack::{Epoch, RecordNumber},
@@ -38,7 +39,7 @@ enum Delay {
     /// Not at all.
     Idle,
     /// When a quarter of the retransmission timeout has passed.
-    Running { since: Instant, retransmission_timeout: Duration },
+    Running { since: Instant, retransmission_timeout: Span },
     /// Now.
     Due,
 }
@@ -71,7 +72,7 @@ impl AckSender {
         }
         self.received.push_back(number);
         if self.acks == Acks::Explicit && self.delay == Delay::Idle {
-            self.delay = Delay::Running { since: now, retransmission_timeout };
+            self.delay = Delay::Running { since: now, retransmission_timeout: retransmission_timeout.into() };
         }
     }
 
@@ -106,7 +107,8 @@ impl AckSender {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match self.delay {
             Delay::Running { since, retransmission_timeout } => {
-                since.checked_add(retransmission_timeout.checked_div(DELAY_DIVISOR).unwrap_or_default())
+                let timeout = Duration::from(retransmission_timeout);
+                since.checked_add(timeout.checked_div(DELAY_DIVISOR).unwrap_or_default())
             }
             Delay::Idle | Delay::Due => None,
         }
@@ -150,7 +152,7 @@ impl AckSender {
     /// Another retransmission timeout: a delay that runs is counted anew from its start.
     pub(crate) fn set_retransmission_timeout(&mut self, timeout: Duration) {
         if let Delay::Running { retransmission_timeout, .. } = &mut self.delay {
-            *retransmission_timeout = timeout;
+            *retransmission_timeout = timeout.into();
         }
     }
 

@@ -16,7 +16,7 @@ use crate::wire::{
 
 /// Messages of the peer's that are not handled yet.
 pub(crate) struct Incoming {
-    limits: IncomingLimits,
+    limits: Limits,
     /// The epoch whose messages are handed on.
     epoch: Epoch,
     /// The message_seq to be handed on next; one beyond the last possible when that one was handled.
@@ -35,6 +35,30 @@ pub(crate) struct IncomingLimits {
     pub(crate) max_message: usize,
     /// Octets of memory.
     pub(crate) max_buffered: usize,
+}
+
+/// The same in half the memory: associations keep them for life.
+struct Limits {
+    max_message: u32,
+    max_buffered: u32,
+}
+
+impl From<IncomingLimits> for Limits {
+    fn from(limits: IncomingLimits) -> Self {
+        let [max_message, max_buffered] =
+            [limits.max_message, limits.max_buffered].map(|octets| u32::try_from(octets).unwrap_or(u32::MAX));
+        Self { max_message, max_buffered }
+    }
+}
+
+impl Limits {
+    fn max_message(&self) -> usize {
+        usize::try_from(self.max_message).unwrap_or(usize::MAX)
+    }
+
+    fn max_buffered(&self) -> usize {
+        usize::try_from(self.max_buffered).unwrap_or(usize::MAX)
+    }
 }
 
 /// How sure it is that a record is the peer's.
@@ -83,7 +107,7 @@ pub(crate) enum Repeated {
 impl Incoming {
     /// Expects message 0 in plaintext.
     pub(crate) fn new(limits: IncomingLimits) -> Self {
-        Self { limits, epoch: Epoch::PLAINTEXT, next: 0, candidates: Vec::new(), stamp: 0 }
+        Self { limits: limits.into(), epoch: Epoch::PLAINTEXT, next: 0, candidates: Vec::new(), stamp: 0 }
     }
 
     /// Expects `message_seq` next: a server begins with the number of the ClientHello that carried its cookie
@@ -189,7 +213,7 @@ impl Incoming {
             received.refuse(Discard::BeyondWindow, None);
             return Ok(());
         }
-        if fragment.header.length > self.limits.max_message {
+        if fragment.header.length > self.limits.max_message() {
             return received.blame(trust, PeerMisbehaved::MessageTooLong, Discard::MalformedPlaintext);
         }
         match trust {
@@ -303,7 +327,7 @@ impl Incoming {
     /// be freed.
     fn make_room(&mut self, room: Room, message_seq: u16, growth: usize) -> bool {
         let expected = u32::from(message_seq) == self.next;
-        while growth > 0 && self.buffered().saturating_add(growth) > self.limits.max_buffered {
+        while growth > 0 && self.buffered().saturating_add(growth) > self.limits.max_buffered() {
             if !expected {
                 return false;
             }

@@ -14,11 +14,23 @@ use crate::wire::{
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// The current flight.
+/// The current flight, if there is one: most of the time there is not, and then it takes no memory.
 pub(crate) struct Outgoing {
     /// How many records are remembered: a peer that acknowledges later than that has the content sent again, which is all
     /// that is lost.
     max_sent: usize,
+    room: Room,
+}
+
+/// The room that flights have.
+enum Room {
+    GivenBack,
+    Kept(Box<Flight>),
+}
+
+/// A flight; without parts it is none.
+#[derive(Default)]
+struct Flight {
     parts: Vec<Part>,
     /// What comes next; everything before it was sent or acknowledged.
     cursor: Position,
@@ -52,14 +64,21 @@ pub(crate) enum Acknowledged {
 impl Outgoing {
     /// No flight; of those to come so many records are remembered.
     pub(crate) fn new(max_sent: usize) -> Self {
-        let start = Position::default();
-        let (parts, sent) = (Vec::new(), VecDeque::new());
-        Self { max_sent, parts, cursor: start, reached: start, filled: start..start, sent }
+        Self { max_sent, room: Room::GivenBack }
     }
 
     /// Begins a new flight: the old one, and what its records carried, is forgotten (RFC 9147 §5.8.1, PREPARING).
     pub(crate) fn begin(&mut self) {
-        *self = Self::new(self.max_sent);
+        if let Room::Kept(flight) = &mut self.room {
+            flight.clear();
+        }
+    }
+
+    /// Gives back the room if there is no flight; the next one makes its own.
+    pub(crate) fn give_back(&mut self) {
+        if self.is_acknowledged() {
+            self.room = Room::GivenBack;
+        }
     }
 
     /// Appends a handshake message, to be sent in `epoch` and in no other however often it is sent.
@@ -73,14 +92,103 @@ impl Outgoing {
     }
 
     fn push(&mut self, epoch: Epoch, content: Content) {
-        if self.parts.is_empty() {
-            self.parts.reserve(USUAL_PARTS);
+        let part = Part { epoch, content, acknowledged: RangeSet::default() };
+        match &mut self.room {
+            Room::Kept(flight) => flight.parts.push(part),
+            Room::GivenBack => {
+                let mut parts = Vec::with_capacity(USUAL_PARTS);
+                parts.push(part);
+                self.room = Room::Kept(Box::new(Flight { parts, ..Flight::default() }));
+            }
         }
-        self.parts.push(Part { epoch, content, acknowledged: RangeSet::default() });
+    }
+
+    const fn flight(&self) -> Option<&Flight> {
+        match &self.room {
+            Room::Kept(flight) => Some(flight),
+            Room::GivenBack => None,
+        }
+    }
+
+    const fn flight_mut(&mut self) -> Option<&mut Flight> {
+        match &mut self.room {
+            Room::Kept(flight) => Some(flight),
+            Room::GivenBack => None,
+        }
     }
 
     /// What the next record will carry, or `None` if all was sent or acknowledged.
     pub(crate) fn next(&self) -> Option<Pending> {
+        self.flight()?.next()
+    }
+
+    /// Writes the plaintext of the next record, as [`Self::next`] announced it, into `room` and returns its length:
+    /// fragments of as many messages of one epoch as fit. A fragment is cut short only by the end of `room`, which it
+    /// then fills to the last octet. `None`: nothing is left, or `room` is too small for anything.
+    pub(crate) fn fill(&mut self, room: &mut [u8]) -> Option<usize> {
+        self.flight_mut()?.fill(room)
+    }
+
+    /// Remembers that the last record filled was sent as `number`.
+    pub(crate) fn sent(&mut self, number: RecordNumber) {
+        let max_sent = self.max_sent;
+        if let Some(flight) = self.flight_mut() {
+            flight.remember(number, max_sent);
+        }
+    }
+
+    /// The peer has received the records in `numbers`. Those that were never sent, or so long ago that they are
+    /// forgotten, say nothing. A record whose content was sent again since counts all the same (RFC 9147 §7.2).
+    pub(crate) fn acknowledge(&mut self, numbers: impl IntoIterator<Item = RecordNumber>) -> Acknowledged {
+        self.flight_mut().map_or(Acknowledged::Nothing, |flight| flight.acknowledge(numbers))
+    }
+
+    /// The peer's next flight arrived, which acknowledges this one (RFC 9147 §7.1), or no answer is expected any more:
+    /// the flight is forgotten.
+    pub(crate) fn acknowledge_all(&mut self) {
+        self.begin();
+    }
+
+    /// Begins to send the flight again, without what was acknowledged (RFC 9147 §5.8.1).
+    pub(crate) fn rewind(&mut self) {
+        if let Some(flight) = self.flight_mut() {
+            flight.cursor = Position::default();
+        }
+    }
+
+    /// Whether nothing of the flight needs the peer's acknowledgement, also because there is no flight.
+    pub(crate) fn is_acknowledged(&self) -> bool {
+        self.flight().is_none_or(|flight| flight.parts.is_empty())
+    }
+
+    /// The epoch of what was not sent even once, if there is such.
+    pub(crate) fn first_unsent(&self) -> Option<Epoch> {
+        let flight = self.flight()?;
+        let (position, _) = flight.next_gap(flight.reached)?;
+        flight.parts.get(position.part).map(|part| part.epoch)
+    }
+
+    /// Octets of messages kept.
+    pub(crate) fn buffered(&self) -> usize {
+        self.flight().map_or(0, Flight::buffered)
+    }
+
+    /// Whether part of the flight waits to be sent, or sent again.
+    pub(crate) fn has_pending(&self) -> bool {
+        self.flight().is_some_and(|flight| flight.next_gap(flight.cursor).is_some())
+    }
+}
+
+impl Flight {
+    /// Forgets the flight and keeps its room.
+    fn clear(&mut self) {
+        let start = Position::default();
+        self.parts.clear();
+        self.sent.clear();
+        (self.cursor, self.reached, self.filled) = (start, start, start..start);
+    }
+
+    fn next(&self) -> Option<Pending> {
         let (position, _) = self.next_gap(self.cursor)?;
         let part = self.parts.get(position.part)?;
         let (content_type, smallest) = match &part.content {
@@ -92,10 +200,7 @@ impl Outgoing {
         Some(Pending { epoch: part.epoch, content_type, smallest })
     }
 
-    /// Writes the plaintext of the next record, as [`Self::next`] announced it, into `room` and returns its length:
-    /// fragments of as many messages of one epoch as fit. A fragment is cut short only by the end of `room`, which it
-    /// then fills to the last octet. `None`: nothing is left, or `room` is too small for anything.
-    pub(crate) fn fill(&mut self, room: &mut [u8]) -> Option<usize> {
+    fn fill(&mut self, room: &mut [u8]) -> Option<usize> {
         let (start, _) = self.next_gap(self.cursor)?;
         let limit = room.len().min(MAX_PLAINTEXT_LEN);
         let room = room.get_mut(..limit)?;
@@ -127,17 +232,14 @@ impl Outgoing {
         Some(written)
     }
 
-    /// Remembers that the last record filled was sent as `number`.
-    pub(crate) fn sent(&mut self, number: RecordNumber) {
-        if self.sent.len() >= self.max_sent {
+    fn remember(&mut self, number: RecordNumber, max_sent: usize) {
+        if self.sent.len() >= max_sent {
             self.sent.pop_front();
         }
         self.sent.push_back(SentRecord { number, covered: self.filled.clone() });
     }
 
-    /// The peer has received the records in `numbers`. Those that were never sent, or so long ago that they are
-    /// forgotten, say nothing. A record whose content was sent again since counts all the same (RFC 9147 §7.2).
-    pub(crate) fn acknowledge(&mut self, numbers: impl IntoIterator<Item = RecordNumber>) -> Acknowledged {
+    fn acknowledge(&mut self, numbers: impl IntoIterator<Item = RecordNumber>) -> Acknowledged {
         let mut new: usize = 0;
         for number in numbers {
             let covered = self.sent.iter().find(|record| record.number == number).map(|record| record.covered.clone());
@@ -146,46 +248,18 @@ impl Outgoing {
         if new == 0 {
             Acknowledged::Nothing
         } else if self.parts.iter().all(|part| part.acknowledged.covers(part.units())) {
-            self.acknowledge_all();
+            self.clear();
             Acknowledged::All
         } else {
             Acknowledged::Some
         }
     }
 
-    /// The peer's next flight arrived, which acknowledges this one (RFC 9147 §7.1), or no answer is expected any more:
-    /// the flight is forgotten.
-    pub(crate) fn acknowledge_all(&mut self) {
-        *self = Self::new(self.max_sent);
-    }
-
-    /// Begins to send the flight again, without what was acknowledged (RFC 9147 §5.8.1).
-    pub(crate) fn rewind(&mut self) {
-        self.cursor = Position::default();
-    }
-
-    /// Whether nothing of the flight needs the peer's acknowledgement, also because there is no flight.
-    pub(crate) fn is_acknowledged(&self) -> bool {
-        self.parts.is_empty()
-    }
-
-    /// The epoch of what was not sent even once, if there is such.
-    pub(crate) fn first_unsent(&self) -> Option<Epoch> {
-        let (position, _) = self.next_gap(self.reached)?;
-        self.parts.get(position.part).map(|part| part.epoch)
-    }
-
-    /// Octets of messages kept.
-    pub(crate) fn buffered(&self) -> usize {
+    fn buffered(&self) -> usize {
         self.parts.iter().fold(0, |sum, part| match &part.content {
             Content::Message(message) => sum.saturating_add(message.body.capacity()),
             Content::ChangeCipherSpec => sum,
         })
-    }
-
-    /// Whether part of the flight waits to be sent, or sent again.
-    pub(crate) fn has_pending(&self) -> bool {
-        self.next_gap(self.cursor).is_some()
     }
 
     /// The first stretch at or after `from` that was not acknowledged, within one part: where it begins, and its units.

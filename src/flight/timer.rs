@@ -8,15 +8,38 @@ use std::time::{Duration, Instant};
 /// The retransmission timer of one flight after another.
 #[derive(Clone, Debug)]
 pub(crate) struct RetransmitTimer {
-    knobs: TimerKnobs,
+    initial: Span,
+    max: Span,
     /// The timeout before the first expiry of the current flight.
-    base: Duration,
+    base: Span,
+    retransmissions: u32,
     /// Expiries of the current flight.
     expiries: u32,
     /// Expiries since the peer last acknowledged anything.
     fruitless: u32,
+    rtt_adaptation: RttAdaptation,
     running: Running,
     sample: Sample,
+}
+
+/// A timeout in half the memory of a [`Duration`]: nanoseconds, to the end of five centuries. Associations keep it for life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Span(u64);
+
+impl From<Duration> for Span {
+    fn from(duration: Duration) -> Self {
+        Self(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<Span> for Duration {
+    fn from(span: Span) -> Self {
+        match span.0 {
+            // Longer than that is without end.
+            u64::MAX => Self::MAX,
+            nanoseconds => Self::from_nanos(nanoseconds),
+        }
+    }
 }
 
 /// What the application chose.
@@ -73,11 +96,15 @@ enum Sample {
 impl RetransmitTimer {
     /// A timer that does not run.
     pub(crate) fn new(knobs: TimerKnobs) -> Self {
+        let initial = knobs.initial.into();
         Self {
-            knobs,
-            base: knobs.initial,
+            initial,
+            max: knobs.max.into(),
+            base: initial,
+            retransmissions: knobs.retransmissions,
             expiries: 0,
             fruitless: 0,
+            rtt_adaptation: knobs.rtt_adaptation,
             running: Running::Stopped,
             sample: Sample::NotSent,
         }
@@ -98,7 +125,7 @@ impl RetransmitTimer {
             // RFC 9147 §5.8.2: "After a long period of idleness, no less than 10 times the current timer value,
             // implementations MAY reset the timer to the initial value."
             if now.saturating_duration_since(idle) >= self.timeout().saturating_mul(LONG_IDLENESS) {
-                self.base = self.knobs.initial;
+                self.base = self.initial;
             }
         }
         self.running = Running::Since(now);
@@ -110,7 +137,7 @@ impl RetransmitTimer {
     /// The flight that is out gets all its time again, as if it had been sent `now`: what went by was not the peer's.
     pub(crate) fn restart(&mut self, now: Instant) {
         (self.expiries, self.fruitless) = (0, 0);
-        self.base = self.base.min(self.knobs.initial);
+        self.base = self.base.min(self.initial);
         self.sample = Sample::Useless;
         self.running = Running::Since(now);
     }
@@ -124,8 +151,8 @@ impl RetransmitTimer {
     pub(crate) fn acknowledged(&mut self, now: Instant) {
         self.running = Running::IdleSince(now);
         self.reset_timeout();
-        if let (RttAdaptation::On, Sample::SentOnce(sent)) = (self.knobs.rtt_adaptation, self.sample) {
-            self.base = self.adapted(now.saturating_duration_since(sent));
+        if let (RttAdaptation::On, Sample::SentOnce(sent)) = (self.rtt_adaptation, self.sample) {
+            self.base = self.adapted(now.saturating_duration_since(sent)).into();
         }
         self.sample = Sample::Useless;
     }
@@ -149,7 +176,7 @@ impl RetransmitTimer {
         self.expiries = self.expiries.saturating_add(1);
         self.fruitless = self.fruitless.saturating_add(1);
         self.sample = Sample::Useless;
-        if self.expiries > self.knobs.retransmissions {
+        if self.expiries > self.retransmissions {
             self.stop();
             return Expiry::GaveUp;
         }
@@ -169,17 +196,18 @@ impl RetransmitTimer {
     /// The timeout of the moment: doubled with every expiry, up to the maximum.
     pub(crate) fn timeout(&self) -> Duration {
         let factor = 1_u32.checked_shl(self.expiries).unwrap_or(u32::MAX);
-        self.base.saturating_mul(factor).min(self.knobs.max)
+        Duration::from(self.base).saturating_mul(factor).min(self.max.into())
     }
 
     /// How long a peer is awaited that has nothing to answer: as long as a flight would be sent again, and long enough
     /// for its own timer, whatever ours is.
     pub(crate) fn patience(&self) -> Duration {
-        let (mut timeout, mut sum) = (self.base, self.knobs.max);
+        let (mut timeout, max) = (Duration::from(self.base), Duration::from(self.max));
+        let mut sum = max;
         // More doublings than a `Duration` has room for change nothing.
-        for left in (0..=self.knobs.retransmissions).rev().take(128) {
-            if timeout >= self.knobs.max {
-                return sum.saturating_add(self.knobs.max.saturating_mul(left.saturating_add(1)));
+        for left in (0..=self.retransmissions).rev().take(128) {
+            if timeout >= max {
+                return sum.saturating_add(max.saturating_mul(left.saturating_add(1)));
             }
             sum = sum.saturating_add(timeout);
             timeout = timeout.saturating_mul(2);
@@ -195,16 +223,16 @@ impl RetransmitTimer {
     /// Another initial timeout, also for a timer that runs: its deadline is counted from its start as if the timeout
     /// had been this from the first transmission on.
     pub(crate) fn set_initial(&mut self, initial: Duration) {
-        self.knobs.initial = initial;
-        self.base = initial;
+        self.initial = initial.into();
+        self.base = self.initial;
     }
 
     fn reset_timeout(&mut self) {
-        self.base = match self.knobs.rtt_adaptation {
+        self.base = match self.rtt_adaptation {
             // RFC 9147 §5.8.2: "SHOULD retain the current timer value until a message is transmitted and acknowledged
             // without having to be retransmitted"
-            RttAdaptation::On => self.timeout(),
-            RttAdaptation::Off => self.knobs.initial,
+            RttAdaptation::On => self.timeout().into(),
+            RttAdaptation::Off => self.initial,
         };
         self.expiries = 0;
         self.fruitless = 0;
@@ -213,7 +241,7 @@ impl RetransmitTimer {
     /// RFC 9147 §5.8.2: "the value SHOULD be adjusted to 1.5 times the measured round trip time"
     fn adapted(&self, round_trip: Duration) -> Duration {
         let half = round_trip.checked_div(2).unwrap_or_default();
-        round_trip.saturating_add(half).max(ADAPTED_FLOOR.min(self.knobs.initial)).min(self.knobs.max)
+        round_trip.saturating_add(half).max(ADAPTED_FLOOR.min(self.initial.into())).min(self.max.into())
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) fn resume(
     // Settled anew: "the previous contents of this extension are irrelevant" (RFC 7301 §3.1).
     let settled = Settled::choose(config, hello, ProtocolVersion::DTLS1_2)?;
     let randoms = Randoms { client: *hello.random, server: server_random(config)? };
-    let mut transcript = Transcript::new(suite.hash, TranscriptForm::Dtls12, Retention::HashOnly);
+    let mut transcript = Transcript::new(suite.hash(), TranscriptForm::Dtls12, Retention::HashOnly);
     transcript.add(message);
 
     out.push(Effect::Flight(FlightEnd::Answer));
@@ -126,7 +126,7 @@ pub(super) fn handle_server_hello(
     let ticket = TicketPromise::of_server(&hello.extensions)?;
     let settled = Settled::read(&offer, &hello.extensions, ProtocolVersion::DTLS1_2)?;
     settled.limit_records(out);
-    let mut transcript = transcript.start(suite.hash, TranscriptForm::Dtls12, Retention::HashOnly);
+    let mut transcript = transcript.start(suite.hash(), TranscriptForm::Dtls12, Retention::HashOnly);
     transcript.add(message);
     let randoms = Randoms { client: offer.random, server: *hello.random };
     let (master, keys) = derive(suite, &session.state, randoms, |master| master.log(offer.config.key_log()))?;

@@ -211,7 +211,10 @@ pub(super) fn send_certificate(
     transcript: &mut Transcript,
     out: &mut Outbox,
 ) -> Result<(), Error> {
-    let mut body = Vec::new();
+    let len = chain
+        .iter()
+        .fold(ENTRY_LEN, |sum, certificate| sum.saturating_add(certificate.len()).saturating_add(ENTRY_LEN));
+    let mut body = Vec::with_capacity(len);
     Certificate13::put(&mut body, &[], chain.iter().map(AsRef::as_ref), extensions);
     compression13::send(body, compressor, transcript, out)
 }
@@ -222,7 +225,11 @@ pub(super) fn send_certificate_verify(
     transcript: &mut Transcript,
     out: &mut Outbox,
 ) -> Result<(), Error> {
-    let mut body = Vec::new();
+    let mut body = Vec::with_capacity(signed.signature.len().saturating_add(ENTRY_LEN));
     signed.put(&mut body);
     out.send(HANDSHAKE_EPOCH, HandshakeType::CERTIFICATE_VERIFY, body, transcript)
 }
+
+/// Octets of lengths around a certificate or a signature, at most, and of what stands before a list of certificates: room for
+/// a message is made once if nothing optional is in it.
+const ENTRY_LEN: usize = 5;

@@ -103,7 +103,7 @@ impl ExpectServerHello {
         }
         let suite = check_server_hello13(hello, &self.offer)?;
         out.push(Effect::ExplicitAcks);
-        let transcript = self.transcript.start(suite.hash, TranscriptForm::Dtls13, Retention::HashOnly);
+        let transcript = self.transcript.start(suite.hash(), TranscriptForm::Dtls13, Retention::HashOnly);
         if hello.is_hello_retry_request() {
             handle_hello_retry_request(self.offer, suite, transcript, hello, message, out)
         } else {

@@ -107,7 +107,7 @@ pub(super) fn handle_server_hello(
     let ticket = TicketPromise::of_server(&hello.extensions)?;
     // Only a client certificate's signature needs the messages themselves (RFC 5246 §7.4.8).
     let retention = if offer.config.has_client_certificate() { Retention::Messages } else { Retention::HashOnly };
-    let mut transcript = transcript.start(suite.hash, TranscriptForm::Dtls12, retention);
+    let mut transcript = transcript.start(suite.hash(), TranscriptForm::Dtls12, retention);
     transcript.add(message);
     let randoms = Randoms { client: offer.random, server: *hello.random };
     let server_name = offer.sni().map(str::to_owned);
@@ -256,7 +256,7 @@ impl AfterVerdict for WithoutStatus {
 impl ExpectCertificate {
     /// As if the messages so far had been others: for a test that makes a peer of another kind out of ours.
     pub(super) fn replace_transcript(&mut self, messages: &[Message<'_>]) {
-        let hash = self.agreed.parameters.suite.hash;
+        let hash = self.agreed.parameters.suite.hash();
         self.agreed.transcript = Transcript::new(hash, TranscriptForm::Dtls12, Retention::HashOnly);
         messages.iter().for_each(|message| self.agreed.transcript.add(message));
     }
@@ -355,7 +355,7 @@ impl ExpectServerHelloDone {
         let key_exchange = KeyExchange::start(group)?;
         out.push(Effect::Flight(FlightEnd::Answer));
         own.send_certificate(&mut transcript, out)?;
-        let mut body = Vec::new();
+        let mut body = Vec::with_capacity(key_exchange.public_key().len().saturating_add(1));
         put_client_key_exchange(&mut body, key_exchange.public_key());
         out.send(Epoch::PLAINTEXT, HandshakeType::CLIENT_KEY_EXCHANGE, body, &mut transcript)?;
 

@@ -199,8 +199,8 @@ enum OwnCertificate {
 impl ExpectCertificateOrRequest {
     pub(super) fn handle(self, input: Input<'_>, out: &mut Outbox) -> Result<State, Error> {
         let Self { mut progress, settled } = self;
-        let certificate = compression13::expected(progress.offer.config.cert_decompressors());
-        let message = input.expect_one_of(&[&[HandshakeType::CERTIFICATE_REQUEST], certificate].concat())?;
+        let expected = compression13::expected_or_request(progress.offer.config.cert_decompressors());
+        let message = input.expect_one_of(expected)?;
         if message.msg_type != HandshakeType::CERTIFICATE_REQUEST {
             let own = OwnCertificate::NotRequested;
             return ExpectCertificate { progress, settled, own }.handle_certificate(&message, out);

@@ -44,6 +44,15 @@ pub(super) fn expected(decompressors: &[&'static dyn CertDecompressor]) -> &'sta
     }
 }
 
+/// The same where a CertificateRequest may come before it.
+pub(super) fn expected_or_request(decompressors: &[&'static dyn CertDecompressor]) -> &'static [HandshakeType] {
+    const REQUEST: HandshakeType = HandshakeType::CERTIFICATE_REQUEST;
+    match decompressors {
+        [] => &[REQUEST, HandshakeType::CERTIFICATE],
+        [_, ..] => &[REQUEST, HandshakeType::CERTIFICATE, HandshakeType::COMPRESSED_CERTIFICATE],
+    }
+}
+
 /// The message where a Certificate is due.
 pub(super) fn expect<'a>(
     input: Input<'a>,

@@ -164,12 +164,13 @@ impl Offer {
     ) -> Result<(), Error> {
         let mut body = Vec::with_capacity(512);
         let suites = self.config.suites().iter().filter(|suite| self.offers(suite.version())).map(Suite::id);
-        let suites: Vec<_> = self.grease().map(|grease| grease.suite).into_iter().chain(suites).collect();
+        let mut list = Vec::with_capacity(self.config.suites().len().saturating_add(1));
+        list.extend(self.grease().map(|grease| grease.suite).into_iter().chain(suites));
         ClientHelloFields {
             random: &self.random,
             session_id: self.session.id(),
             legacy_cookie: &self.legacy_cookie,
-            cipher_suites: &suites,
+            cipher_suites: &list,
         }
         .put(&mut body, |out| self.put_extensions(cookie, out));
         let mut message = out.number(HandshakeType::CLIENT_HELLO, body)?;
@@ -377,7 +378,7 @@ impl OfferedSession {
         if let Self::Dtls13(psk) = self {
             let OfferedPsk { ticket, obfuscated_ticket_age, suite, .. } = psk.as_ref();
             let psk = PskIdentity { identity: ticket, obfuscated_ticket_age: *obfuscated_ticket_age };
-            put_offered_psk(out, &psk, suite.hash.output_len());
+            put_offered_psk(out, &psk, suite.hash().output_len());
         }
     }
 }
@@ -403,7 +404,7 @@ impl OfferedSession12 {
 impl OfferedPsk {
     /// "the server selected a cipher suite indicating a Hash associated with the PSK" (RFC 8446 §4.2.11).
     fn fits(&self, suite: Suite13) -> bool {
-        self.suite.hash.algorithm() == suite.hash.algorithm()
+        self.suite.hash().algorithm() == suite.hash().algorithm()
     }
 
     pub(super) fn schedule(&self) -> EarlySchedule {
@@ -419,10 +420,10 @@ impl OfferedPsk {
 impl HelloTranscript<'_> {
     /// The hash that the binder of a PSK covers: of everything up to and including the identities (RFC 8446 §4.2.11.2).
     fn hash_for_binder(&self, message: &Message<'_>, suite: Suite13) -> Output {
-        let covered = [&message.tls_header()[..], truncated(message.body, suite.hash.output_len())];
+        let covered = [&message.tls_header()[..], truncated(message.body, suite.hash().output_len())];
         match self {
             Self::First(_) => {
-                Transcript::new(suite.hash, TranscriptForm::Dtls13, Retention::HashOnly).hash_with(&covered)
+                Transcript::new(suite.hash(), TranscriptForm::Dtls13, Retention::HashOnly).hash_with(&covered)
             }
             Self::Retried(transcript) => transcript.hash_with(&covered),
         }

@@ -76,7 +76,7 @@ fn find_session<'a>(
             .into_state();
         // "Any ticket MUST only be resumed with a cipher suite that has the same KDF hash algorithm" (RFC 8446 §4.6.1).
         let known = config.suites().iter().find(|known| known.id() == session.suite)?;
-        (known.hash().algorithm() == suite.hash.algorithm()).then_some((index, binder, session))
+        (known.hash().algorithm() == suite.hash().algorithm()).then_some((index, binder, session))
     })
 }
 

@@ -104,7 +104,7 @@ impl MasterSecret {
         let mut block = Zeroizing::new([0; MAX_KEY_BLOCK_LEN]);
         let block = block.get_mut(..prf::key_block_len(self.suite.aead)).ok_or(Error::Provider)?;
         let seed = concat(&self.randoms.server, &self.randoms.client);
-        prf::expand(self.suite.prf, self.secret.as_ref(), b"key expansion", &seed, block)?;
+        prf::expand(self.suite.prf(), self.secret.as_ref(), b"key expansion", &seed, block)?;
 
         let aead = self.suite.aead;
         let mut reader = Reader::new(block);
@@ -127,7 +127,7 @@ impl MasterSecret {
             Role::Server => b"server finished",
         };
         let mut out = [0; VERIFY_DATA_LEN];
-        prf::expand(self.suite.prf, self.secret.as_ref(), label, transcript.as_ref(), &mut out)?;
+        prf::expand(self.suite.prf(), self.secret.as_ref(), label, transcript.as_ref(), &mut out)?;
         Ok(out)
     }
 
@@ -152,7 +152,7 @@ impl MasterSecret {
             seed.extend_from_slice(context);
         }
         let seed = Zeroizing::new(seed);
-        prf::expand(self.suite.prf, self.secret.as_ref(), label, &seed, out)
+        prf::expand(self.suite.prf(), self.secret.as_ref(), label, &seed, out)
     }
 }
 
@@ -164,7 +164,7 @@ fn from_key_exchange(
     seed: &[u8],
 ) -> Result<Secret, Error> {
     let mut out = Zeroizing::new([0; MASTER_SECRET_LEN]);
-    key_exchange.complete_into_prf((share.sender, share.public), suite.prf, label, seed, &mut out)?;
+    key_exchange.complete_into_prf((share.sender, share.public), suite.prf(), label, seed, &mut out)?;
     Secret::new(out.as_ref())
 }
 

@@ -87,7 +87,7 @@ impl EarlySchedule {
     }
 
     fn with_prefix(suite: Suite13, prefix: LabelPrefix) -> Self {
-        Self { labels: Labels { suite, prefix }, early: suite.hkdf.extract_from_zero_ikm(None) }
+        Self { labels: Labels { suite, prefix }, early: suite.hkdf().extract_from_zero_ikm(None) }
     }
 
     /// HKDF-Extract(0, PSK).
@@ -96,13 +96,13 @@ impl EarlySchedule {
     }
 
     fn with_psk_and_prefix(suite: Suite13, psk: &Secret, prefix: LabelPrefix) -> Self {
-        Self { labels: Labels { suite, prefix }, early: suite.hkdf.extract_from_secret(None, psk.as_ref()) }
+        Self { labels: Labels { suite, prefix }, early: suite.hkdf().extract_from_secret(None, psk.as_ref()) }
     }
 
     /// The binder of a PSK that came of an earlier handshake, given the hash of everything up to and including the
     /// identities (RFC 8446 §4.2.11.2).
     pub(crate) fn resumption_binder(&self, transcript: &Output) -> Result<Tag, Error> {
-        let empty = self.labels.suite.hash.hash(&[]);
+        let empty = self.labels.suite.hash().hash(&[]);
         let secret = self.labels.derive_secret(&*self.early, b"res binder", empty.as_ref())?;
         TrafficSecret { labels: self.labels, secret }.verify_data(transcript)
     }
@@ -110,7 +110,7 @@ impl EarlySchedule {
     /// HKDF-Extract(Derive-Secret(., "derived", ""), (EC)DHE).
     pub(crate) fn into_handshake(self, shared_secret: &[u8]) -> Result<HandshakeSchedule, Error> {
         let salt = self.labels.salt(&*self.early)?;
-        let handshake = self.labels.suite.hkdf.extract_from_secret(Some(salt.as_ref()), shared_secret);
+        let handshake = self.labels.suite.hkdf().extract_from_secret(Some(salt.as_ref()), shared_secret);
         Ok(HandshakeSchedule { labels: self.labels, handshake })
     }
 }
@@ -135,7 +135,7 @@ impl HandshakeSchedule {
     /// HKDF-Extract(Derive-Secret(., "derived", ""), 0).
     pub(crate) fn into_master(self) -> Result<MasterSchedule, Error> {
         let salt = self.labels.salt(&*self.handshake)?;
-        let master = self.labels.suite.hkdf.extract_from_zero_ikm(Some(salt.as_ref()));
+        let master = self.labels.suite.hkdf().extract_from_zero_ikm(Some(salt.as_ref()));
         Ok(MasterSchedule { labels: self.labels, master })
     }
 }
@@ -188,7 +188,7 @@ impl ResumptionSecret {
     /// HKDF-Expand-Label(resumption_master_secret, "resumption", ticket_nonce, Hash.length) (RFC 8446 §4.6.1).
     pub(crate) fn psk(&self, ticket_nonce: &[u8]) -> Result<Secret, Error> {
         let TrafficSecret { labels, secret } = &self.0;
-        let expander = hkdf::expander(labels.suite.hkdf, secret);
+        let expander = hkdf::expander(labels.suite.hkdf(), secret);
         labels.expand(&*expander, b"resumption", ticket_nonce)
     }
 }
@@ -202,7 +202,7 @@ impl ApplicationTrafficSecret {
     /// application_traffic_secret_N+1, after a KeyUpdate (RFC 8446 §7.2).
     pub(crate) fn next(&self) -> Result<Self, Error> {
         let TrafficSecret { labels, secret } = &self.0;
-        let expander = hkdf::expander(labels.suite.hkdf, secret);
+        let expander = hkdf::expander(labels.suite.hkdf(), secret);
         let secret = labels.expand(&*expander, b"traffic upd", &[])?;
         Ok(Self(TrafficSecret { labels: *labels, secret }))
     }
@@ -212,7 +212,7 @@ impl Exporter {
     /// TLS-Exporter(label, context_value, key_length) (RFC 8446 §7.5). No context is the same as an empty one.
     pub(crate) fn export(&self, label: &[u8], context: Option<&[u8]>, out: &mut [u8]) -> Result<(), Error> {
         let TrafficSecret { labels, secret } = &self.0;
-        let hash = labels.suite.hash;
+        let hash = labels.suite.hash();
         // `HkdfLabel.label` is <7..255>, prefix included (RFC 8446 §7.1). Deviation: that leaves no room for an empty label
         // behind a prefix of six octets, which other implementations take as well.
         if label.len() > MAX_LABEL_LEN {
@@ -221,9 +221,9 @@ impl Exporter {
         if out.len() > MAX_EXPORT_BLOCKS.saturating_mul(hash.output_len()) {
             return Err(ApiMisuse::ExportTooLong.into());
         }
-        let expander = hkdf::expander(labels.suite.hkdf, secret);
+        let expander = hkdf::expander(labels.suite.hkdf(), secret);
         let derived = labels.derive_secret(&*expander, label, hash.hash(&[]).as_ref())?;
-        let expander = hkdf::expander(labels.suite.hkdf, &derived);
+        let expander = hkdf::expander(labels.suite.hkdf(), &derived);
         let context = hash.hash(context.unwrap_or_default());
         hkdf::expand_label(&*expander, labels.prefix, b"exporter", context.as_ref(), out)
     }
@@ -233,9 +233,9 @@ impl TrafficSecret {
     /// HMAC(finished_key, transcript): a Finished or a binder (RFC 8446 §4.4.4).
     fn verify_data(&self, transcript: &Output) -> Result<Tag, Error> {
         let Self { labels, secret } = self;
-        let expander = hkdf::expander(labels.suite.hkdf, secret);
+        let expander = hkdf::expander(labels.suite.hkdf(), secret);
         let finished_key = labels.expand(&*expander, b"finished", &[])?;
-        Ok(labels.suite.hkdf.hmac_sign(&OkmBlock::new(finished_key.as_ref()), transcript.as_ref()))
+        Ok(labels.suite.hkdf().hmac_sign(&OkmBlock::new(finished_key.as_ref()), transcript.as_ref()))
     }
 
     fn keys(&self) -> TrafficKeys {
@@ -246,7 +246,7 @@ impl TrafficSecret {
 impl Labels {
     /// Derive-Secret(., "derived", ""), the salt of the next HKDF-Extract.
     fn salt(&self, expander: &dyn HkdfExpander) -> Result<Secret, Error> {
-        self.derive_secret(expander, b"derived", self.suite.hash.hash(&[]).as_ref())
+        self.derive_secret(expander, b"derived", self.suite.hash().hash(&[]).as_ref())
     }
 
     /// Derive-Secret(expander, label, Messages), given the hash of the messages.
@@ -256,7 +256,7 @@ impl Labels {
 
     /// HKDF-Expand-Label(expander, label, context, Hash.length).
     fn expand(&self, expander: &dyn HkdfExpander, label: &[u8], context: &[u8]) -> Result<Secret, Error> {
-        Secret::derive(self.suite.hash.output_len(), |out| {
+        Secret::derive(self.suite.hash().output_len(), |out| {
             hkdf::expand_label(expander, self.prefix, label, context, out)
         })
     }

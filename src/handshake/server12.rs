@@ -70,7 +70,7 @@ pub(super) fn handle_client_hello(
         ClientAuth::None => Retention::HashOnly,
         ClientAuth::Optional | ClientAuth::Required => Retention::Messages,
     };
-    let mut transcript = Transcript::new(choice.suite.hash, TranscriptForm::Dtls12, retention);
+    let mut transcript = Transcript::new(choice.suite.hash(), TranscriptForm::Dtls12, retention);
     transcript.add(message);
     choice.send_flight(config, hello, transcript, out)
 }
@@ -136,7 +136,8 @@ impl Choice {
         let promise = Promise::of_full(&config, hello, self.derivation)?;
         let body = self.server_hello(&config, hello, &promise, &randoms.server);
         out.send(Epoch::PLAINTEXT, HandshakeType::SERVER_HELLO, body, &mut transcript)?;
-        let mut body = Vec::new();
+        let len = self.certified.cert.iter().map(|certificate| certificate.len());
+        let mut body = Vec::with_capacity(len.fold(3, |sum, len| sum.saturating_add(len).saturating_add(3)));
         put_certificate12(&mut body, self.certified.cert.iter().map(AsRef::as_ref));
         out.send(Epoch::PLAINTEXT, HandshakeType::CERTIFICATE, body, &mut transcript)?;
         // RFC 6066 §8: "MUST send the CertificateStatus message immediately after the Certificate message".
@@ -260,13 +261,12 @@ fn usable_schemes(hello: &ClientHello<'_>, config: &ServerConfig) -> Result<Vec<
     // Fails if there is no suite at all.
     select_suite12(hello, config, |_| true)?;
     let usable = |auth| select_suite12(hello, config, |other| other == auth).is_ok();
-    let contexts: Vec<_> = [Authentication::Ecdsa, Authentication::Rsa]
-        .into_iter()
-        .filter(|auth| usable(*auth))
-        .map(SignatureContext::ServerKeyExchange12)
-        .collect();
+    let contexts = [Authentication::Ecdsa, Authentication::Rsa]
+        .map(|auth| usable(auth).then_some(SignatureContext::ServerKeyExchange12(auth)));
     let offered = hello.known.signature_schemes.ok_or(PeerIncompatible::NoCommonSignatureScheme)?;
-    Ok(offered.iter().filter(|scheme| contexts.iter().any(|context| context.admits(*scheme))).collect())
+    let mut schemes = Vec::with_capacity(offered.iter().count());
+    schemes.extend(offered.iter().filter(|scheme| contexts.iter().flatten().any(|context| context.admits(*scheme))));
+    Ok(schemes)
 }
 
 /// A server that has 1.3 marks its answer of 1.2 (RFC 8446 §4.1.3).

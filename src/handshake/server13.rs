@@ -63,7 +63,7 @@ pub(super) fn handle_client_hello(
         return Err(PeerMisbehaved::UnexpectedCookie.into());
     }
     let Selection13 { suite, key_share } = selection;
-    let mut transcript = Transcript::new(suite.hash, TranscriptForm::Dtls13, Retention::HashOnly);
+    let mut transcript = Transcript::new(suite.hash(), TranscriptForm::Dtls13, Retention::HashOnly);
     out.push(Effect::ExplicitAcks);
     match key_share {
         KeyShareChoice::Offered(group, share) => {
@@ -124,7 +124,7 @@ impl ExpectRetriedClientHello {
         client_hello_hash: &[u8],
         request: &Message<'_>,
     ) -> Self {
-        let mut transcript = Transcript::after_first_client_hello(suite.hash, client_hello_hash);
+        let mut transcript = Transcript::after_first_client_hello(suite.hash(), client_hello_hash);
         transcript.add(request);
         Self { config, suite, group, transcript, first: FirstClientHello::InCookie }
     }
@@ -245,7 +245,8 @@ impl Proof {
     fn by_certificate(config: &ServerConfig, hello: &ClientHello<'_>) -> Result<Self, Error> {
         const CONTEXT: SignatureContext = SignatureContext::CertificateVerify13;
         let offered = hello.known.signature_schemes.ok_or(PeerMisbehaved::MissingSignatureAlgorithms)?;
-        let schemes: Vec<SignatureScheme> = offered.iter().filter(|scheme| CONTEXT.admits(*scheme)).collect();
+        let mut schemes = Vec::with_capacity(offered.iter().count());
+        schemes.extend(offered.iter().filter(|scheme| CONTEXT.admits(*scheme)));
         let credential = config
             .resolve_certificate(hello, &schemes, ProtocolVersion::DTLS1_3)
             .ok_or(PeerIncompatible::NoCertificateForPeer)?;

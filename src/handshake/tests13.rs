@@ -247,7 +247,7 @@ fn a_server_starts_after_a_stateless_retry() {
     else {
         panic!("a retry")
     };
-    let hash = suite.hash.hash(&[&first.as_message().tls_header()[..], &first.body].concat());
+    let hash = suite.hash().hash(&[&first.as_message().tls_header()[..], &first.body].concat());
     let request = request.as_message();
     let state = ExpectRetriedClientHello::after_stateless_retry(config, suite, group, hash.as_ref(), &request);
     stateless.server.handshake.state = State::ExpectRetriedClientHello13(Box::new(state));

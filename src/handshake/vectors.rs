@@ -189,7 +189,7 @@ fn run_connection12(connection: &Value, master_secret: &Value) -> Vec<(Handshake
             _ => buffer.add(&captured.message()),
         }
     }
-    let mut transcript = buffer.start(suite.hash, TranscriptForm::Dtls12, Retention::Messages);
+    let mut transcript = buffer.start(suite.hash(), TranscriptForm::Dtls12, Retention::Messages);
     for captured in rest {
         progress.step(&transcript, captured);
         transcript.add(&captured.message());
@@ -316,7 +316,7 @@ fn published_dtls12_connections() {
 fn after_server_hello<'c>(suite: &Suite13, messages: &'c [Captured]) -> (Transcript, &'c [Captured]) {
     let mut buffer = TranscriptBuffer::new();
     buffer.add(&messages[0].message());
-    let mut transcript = buffer.start(suite.hash, TranscriptForm::Dtls13, Retention::HashOnly);
+    let mut transcript = buffer.start(suite.hash(), TranscriptForm::Dtls13, Retention::HashOnly);
     for (i, captured) in messages.iter().enumerate().skip(1) {
         let mut is_server_hello = false;
         if captured.msg_type == HandshakeType::SERVER_HELLO {
@@ -413,7 +413,7 @@ fn run_dtls13(path: &str) -> usize {
     }
     for (sender, record) in protected_records(connection) {
         let traffic_secret = secret(sender, record["epoch"].as_u64().unwrap()).unwrap();
-        let keys = record_keys(suite.hkdf, suite.aead, &Secret::new(&traffic_secret).unwrap()).unwrap();
+        let keys = record_keys(suite.hkdf(), suite.aead, &Secret::new(&traffic_secret).unwrap()).unwrap();
         let inner = open_record13(&suite, &keys, &record);
         let content = hex(&record["content"]);
         assert!(inner.starts_with(&content));

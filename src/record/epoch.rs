@@ -94,7 +94,7 @@ impl ReadEpoch {
     ///
     /// # Errors
     /// [`Error::PeerMisbehaved`] for what authenticated and is wrong; [`Error::IntegrityLimitReached`].
-    #[inline]
+    #[inline(always)]
     pub(super) fn open<'d>(&mut self, record: Framed<'d>, max: usize) -> Result<Opened<'d>, Error> {
         let opened = match record {
             Framed::Full { header, raw } => match self.novelty(header.sequence_number) {

@@ -44,7 +44,7 @@ impl Protection13 {
     pub(super) const TRAILER_LEN: usize = TYPE_LEN + AeadAlgorithm::TAG_LEN;
 
     pub(super) fn new(suite: &Suite13, secret: &Secret) -> Result<Self, Error> {
-        let Suite13 { aead, hkdf, .. } = *suite;
+        let (aead, hkdf) = (suite.aead, suite.hkdf());
         let keys = Context::Ready(Keys::derive(hkdf, aead, secret)?);
         Ok(Self { aead, hkdf, secret: secret.clone(), keys })
     }

@@ -194,10 +194,10 @@ pub(super) fn full_header(
 /// octets is a salt (RFC 5288 §3).
 #[inline]
 pub(super) fn nonce(iv: &[u8; AeadAlgorithm::NONCE_LEN], number: u64) -> [u8; AeadAlgorithm::NONCE_LEN] {
-    let mut nonce = *iv;
-    if let Some(last) = nonce.last_chunk_mut() {
-        *last = (u64::from_be_bytes(*last) ^ number).to_be_bytes();
-    }
+    // In one piece: octets written by twos and fours and read by eights wait for each other.
+    let [i0, i1, i2, i3, i4, i5, i6, i7, i8, i9, i10, i11] = *iv;
+    let iv = u128::from_be_bytes([i0, i1, i2, i3, i4, i5, i6, i7, i8, i9, i10, i11, 0, 0, 0, 0]);
+    let [nonce @ .., _, _, _, _] = (iv ^ (u128::from(number) << 32)).to_be_bytes();
     nonce
 }
 

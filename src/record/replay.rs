@@ -2,7 +2,9 @@
 //! else: its owner sees to it that only records that authenticated move it.
 
 /// Which sequence numbers of one epoch were received: the highest, and a bit for each of the [`Self::WIDTH`] up to it.
+// Halves of 128 bits would have all that holds a window begin at sixteen octets.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(Rust, packed(8))]
 pub(super) struct ReplayWindow {
     highest: u64,
     /// Bit n stands for `highest - n`; all zero before the first record.

@@ -125,7 +125,7 @@ fn keys(suite: &Suite, seed: u8) -> TrafficKeys {
             key: secret(suite.aead.key_len()),
             fixed_iv: secret(suite.aead.fixed_iv_len()),
         },
-        Suite::Dtls13(suite) => TrafficKeys::Dtls13 { suite: *suite, secret: secret(suite.hash.output_len()) },
+        Suite::Dtls13(suite) => TrafficKeys::Dtls13 { suite: *suite, secret: secret(suite.hash().output_len()) },
     }
 }
 
@@ -156,8 +156,8 @@ fn seal(layer: &mut RecordLayer, epoch: Epoch, payload: &[u8]) -> Vec<u8> {
 
 /// A record of DTLS 1.3 as another implementation may build it: any header, any inner plaintext.
 fn craft(suite: Suite13, seed: u8, flags: u8, sequence: u64, inner: &[u8]) -> Vec<u8> {
-    let secret = Secret::new(&vec![seed; suite.hash.output_len()]).unwrap();
-    let keys = record_keys(suite.hkdf, suite.aead, &secret).unwrap();
+    let secret = Secret::new(&vec![seed; suite.hash().output_len()]).unwrap();
+    let keys = record_keys(suite.hkdf(), suite.aead, &secret).unwrap();
     let flags = UnifiedFlags::read(flags).unwrap();
     let [.., high, low] = sequence.to_be_bytes();
     let mut record = if flags.has_sequence_16() { vec![flags.0, high, low] } else { vec![flags.0, low] };

@@ -155,7 +155,7 @@ fn captured_keys(connection: &Value, master_secret: &Value) -> HashMap<(String, 
 fn keys12(suite: &Suite12, connection: &Value, master_secret: &Value) -> HashMap<(String, Epoch), TrafficKeys> {
     let seed = [hex(&connection["server_random"]), hex(&connection["client_random"])].concat();
     let mut block = vec![0; prf::key_block_len(suite.aead)];
-    prf::expand(suite.prf, &hex(master_secret), b"key expansion", &seed, &mut block).unwrap();
+    prf::expand(suite.prf(), &hex(master_secret), b"key expansion", &seed, &mut block).unwrap();
     let (keys, ivs) = block.split_at(2 * suite.aead.key_len());
     let pair = keys.chunks(suite.aead.key_len()).zip(ivs.chunks(suite.aead.fixed_iv_len()));
     let senders = ["client", "server"].into_iter().zip(pair).map(|(sender, (key, iv))| {

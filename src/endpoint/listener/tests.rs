@@ -78,7 +78,7 @@ fn a_retry_is_rebuilt_to_the_octet() {
             assert_eq!((&rebuilt.request[..], rebuilt.group, rebuilt.suite.id), (sent.body, NamedGroup::X25519, suite));
             // "message_hash" is over the first message with its header of TLS (RFC 9147 §5.2, RFC 8446 §4.4.1).
             let [_, l0, l1, l2] = u32::try_from(first.len()).unwrap().to_be_bytes();
-            let hash = rebuilt.suite.hash.hash(&[&[1, l0, l1, l2][..], &first].concat());
+            let hash = rebuilt.suite.hash().hash(&[&[1, l0, l1, l2][..], &first].concat());
             assert_eq!((hash.as_ref(), hash.as_ref().len()), (&rebuilt.client_hello_hash[..], hash_len));
         }
     }

@@ -71,7 +71,7 @@ fn both_ends_derive_the_same_and_the_other_derivation_differs() {
     let suite = suite12("sha384").unwrap();
     let group = find_group(&default_provider(), NamedGroup::SECP384R1).unwrap();
     let randoms = Randoms { client: [1; 32], server: [2; 32] };
-    let session_hash = suite.hash.hash(b"messages");
+    let session_hash = suite.hash().hash(b"messages");
     let pair = || {
         let (client, server) = (KeyExchange::start(group).unwrap(), KeyExchange::start(group).unwrap());
         let (client_public, server_public) = (client.public_key().to_vec(), server.public_key().to_vec());
@@ -99,11 +99,11 @@ fn both_ends_derive_the_same_and_the_other_derivation_differs() {
 fn master_secrets_are_the_prf_of_the_rfcs() {
     let suite = suite12("sha256").unwrap();
     let randoms = Randoms { client: [1; 32], server: [2; 32] };
-    let session_hash = suite.hash.hash(b"messages");
+    let session_hash = suite.hash().hash(b"messages");
     let pre_master = || KeyExchange::from_active(Box::new(Known(vec![9; 32])));
     let prf = |label: &[u8], seed: &[u8]| {
         let mut out = [0; MASTER_SECRET_LEN];
-        prf::expand(suite.prf, &[9; 32], label, seed, &mut out).unwrap();
+        prf::expand(suite.prf(), &[9; 32], label, seed, &mut out).unwrap();
         out
     };
     let extended = MasterSecret::extended(suite, pre_master(), SHARE, &session_hash, randoms).unwrap();
@@ -173,7 +173,7 @@ fn exporter_of_rfc5705() {
     for (context, tail) in [(None, &b""[..]), (Some(&b""[..]), b"\0\0"), (Some(b"con"), b"\0\x03con")] {
         let seed = [&[1; 32][..], &[2; 32], tail].concat();
         let (mut exported, mut expected) = ([0; 99], [0; 99]);
-        prf::expand(master.suite.prf, &[3; 48], b"EXPERIMENTAL-a", &seed, &mut expected).unwrap();
+        prf::expand(master.suite.prf(), &[3; 48], b"EXPERIMENTAL-a", &seed, &mut expected).unwrap();
         master.export(b"EXPERIMENTAL-a", context, &mut exported).unwrap();
         assert_eq!(exported, expected, "{context:?}");
     }
@@ -182,7 +182,7 @@ fn exporter_of_rfc5705() {
 #[test]
 fn finished_of_client_and_server_differ() {
     let master = master(Derivation::Extended);
-    let hash = suite12("sha256").unwrap().hash.hash(b"messages");
+    let hash = suite12("sha256").unwrap().hash().hash(b"messages");
     assert_ne!(master.verify_data(Role::Client, &hash).unwrap(), master.verify_data(Role::Server, &hash).unwrap());
 }
 
