@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn eight_bits_anywhere() {
         // Under Miri this takes a thousand times as long.
-        let step = if cfg!(miri) { 31 } else { 1 };
+        let step = if cfg!(miri) { 97 } else { 1 };
         for expected in (0..600).chain(u64::MAX - 600..=u64::MAX).chain([MAX_SEQUENCE_48]).step_by(step) {
             for low in (0..=u8::MAX).step_by(step) {
                 let full = TruncatedSequence::Bits8(low).reconstruct(expected);
