@@ -36,7 +36,7 @@ const VERSIONS: [ProtocolVersion; 2] = [ProtocolVersion::DTLS1_2, ProtocolVersio
 const GROUPS: [NamedGroup; 3] = [NamedGroup::X25519, NamedGroup::SECP256R1, NamedGroup::X25519MLKEM768];
 
 /// For each figure.
-const TIME: Duration = Duration::from_secs(12);
+const TIME: Duration = Duration::from_secs(6);
 
 /// What a full handshake may cost, as a multiple of its floor.
 const BOUND: f64 = 1.15;

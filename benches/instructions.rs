@@ -18,6 +18,12 @@ mod exchange;
 #[path = "../tests/common/hello.rs"]
 #[expect(dead_code, reason = "shared with tests, which use all of it")]
 mod hello;
+#[path = "../tests/sim/keys.rs"]
+#[expect(dead_code, reason = "the network's, of which only the names of the ends are needed")]
+mod keys;
+#[path = "../tests/sim/ladder.rs"]
+#[expect(dead_code, reason = "the network's, of which only the names of the ends are needed")]
+mod ladder;
 #[path = "common/parties.rs"]
 #[expect(dead_code, reason = "shared with other benches, which use all of it")]
 mod parties;
@@ -25,7 +31,6 @@ mod parties;
 #[expect(dead_code, reason = "shared with tests, which use all of it")]
 mod pki;
 #[path = "../tests/sim/provider.rs"]
-#[expect(dead_code, reason = "shared with tests, which use all of it")]
 mod provider;
 
 use ends::server_config;

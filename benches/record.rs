@@ -34,7 +34,7 @@ const SUITES: [(ProtocolVersion, CipherSuite); 6] = [
 const SIZES: [usize; 5] = [64, 256, 1200, 1400, 16_384];
 
 /// For each figure.
-const TIME: Duration = Duration::from_millis(1600);
+const TIME: Duration = Duration::from_millis(1200);
 
 fn main() {
     let harness = Harness::new("record");
