@@ -41,18 +41,18 @@ impl Scene {
     }
 
     /// A client that has shown its cookie, built by hand.
-    fn arrival(&mut self, version: ProtocolVersion, from: SocketAddr) -> (Box<Incoming>, Hello) {
+    fn arrival(&mut self, version: ProtocolVersion, from: SocketAddr) -> (Incoming, Hello) {
         let first = Hello::new(version);
         let (_, reply) = self.ask(from, &first.datagram());
         let second = first.answering(&reply);
         match self.ask(from, &second.datagram()) {
-            (Verdict::Incoming(incoming), _) => (incoming, second),
+            (Verdict::Incoming(incoming), _) => (*incoming, second),
             (other, _) => panic!("{other:?}"),
         }
     }
 
-    fn accept(&mut self, incoming: Box<Incoming>) -> (ConnectionHandle, Connection) {
-        self.endpoint.accept(*incoming, None, self.now).unwrap()
+    fn accept(&mut self, incoming: Incoming) -> (ConnectionHandle, Connection) {
+        self.endpoint.accept(incoming, None, self.now).unwrap()
     }
 
     /// A whole handshake; what the first ClientHello was answered with.
@@ -66,7 +66,7 @@ impl Scene {
                         answer.clone_from(&reply);
                         deliver(&mut client, self.now, &mut reply).unwrap();
                     }
-                    (Verdict::Incoming(incoming), _) => server = Some(self.accept(incoming)),
+                    (Verdict::Incoming(incoming), _) => server = Some(self.accept(*incoming)),
                     (Verdict::Connection(_), _) => {
                         deliver(&mut server.as_mut().unwrap().1, self.now, &mut datagram).map(drop).unwrap();
                     }
