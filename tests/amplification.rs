@@ -195,10 +195,10 @@ fn c6_counters_go_down_on_every_way_out() {
         drop(incoming);
         scene.nothing_is_kept("dropped");
         let (incoming, _) = scene.arrival(version, address(1));
-        scene.endpoint.ignore(*incoming);
+        scene.endpoint.ignore(incoming);
         scene.nothing_is_kept("ignored");
         let (incoming, _) = scene.arrival(version, address(1));
-        assert!(scene.endpoint.refuse(*incoming, AlertDescription::ACCESS_DENIED, &mut [0; 100]) > 0);
+        assert!(scene.endpoint.refuse(incoming, AlertDescription::ACCESS_DENIED, &mut [0; 100]) > 0);
         scene.nothing_is_kept("refused");
 
         let (incoming, _) = scene.arrival(version, address(1));
@@ -254,7 +254,7 @@ fn c7_one_signature_however_often_the_hello_comes() {
             assert!(matches!(scene.ask(address(1), &second).0, Verdict::Drop(_)), "the application has not decided");
         }
         assert_eq!(signatures.load(SeqCst), 0, "{version}");
-        let (_, mut connection) = scene.accept(incoming);
+        let (_, mut connection) = scene.accept(*incoming);
         drain(&mut connection, scene.now);
         for n in 0..30 {
             for hello in [&first, &second] {
